@@ -21,6 +21,7 @@ from benchmarks.trajectories import Agents, generate_trajectories
 from benchmarks.tries import first_fit_tries
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.merge_batches import Grouping, batches_of, count_live_tokens
+from masksynth.pack.pack_window import EFFORT
 from masksynth.pack.read_files import read_samples
 from masksynth.pack.sample_columns import SampleTable, join
 from masksynth.verify.pack_bounds import bound_positions
@@ -70,7 +71,7 @@ def measure_source(source: Path | str, limit: int, tasks: int) -> list[str]:
 
 def count_positions(samples: SampleTable, limit: int, grouping: Grouping) -> tuple[int, int]:
     """Return the numbers of positions and of batches."""
-    sizes = [batch.positions for *_, batch in batches_of(samples, limit, grouping)]
+    sizes = [batch.positions for *_, batch in batches_of(samples, limit, grouping, EFFORT)]
     return sum(sizes), len(sizes)
 
 

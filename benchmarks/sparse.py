@@ -33,6 +33,8 @@ from masksynth_solvers.sparse.path_encoding import Formula, encode
 from tests.sparse.relations import chain, random_poset
 
 CELLS_AT_ONCE = 2
+QUICK = 0.5
+"""CPU seconds of ``auto`` up to which a case is not listed."""
 ENDLESS = 1e8
 """Effort that no cell reaches: the CPU clock ends a search."""
 Solver = Callable[[Formula], int]
@@ -168,7 +170,11 @@ def measure_cases(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
 def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
     """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``."""
     cases = suite(max_size)
-    cells = measure_cases(cases, limit)
+    return summarize_cells(cases, measure_cases(cases, limit), limit, folder)
+
+
+def summarize_cells(cases: Sequence[Case], cells: dict[str, list[Cell]], limit: float, folder: Path | None) -> Result:
+    """Return the tables by method, by family and by case, and the remarks; write ``cactus.svg`` into ``folder``."""
     solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in METHODS}
     if folder is not None:
         cactus(folder / "cactus.svg", solved, len(cases), limit)
@@ -183,7 +189,7 @@ def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
         "total CPU s, a miss as the limit",
     ]
     notes = (f"Limit {limit:g} CPU seconds a cell.", *_open_and_new(cases, cells))
-    return Result((table(head, rows), _by_family(cases, cells)), notes)
+    return Result((table(head, rows), _by_family(cases, cells), _by_case(cases, cells)), notes)
 
 
 def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
@@ -213,8 +219,19 @@ def _by_family(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> Table:
     return table(["family", "cases", *METHODS], rows)
 
 
-def _open_and_new(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> tuple[str, str]:
-    """Name the cases that no method closed, and the optima that the tables do not have."""
+def _by_case(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> Table:
+    """Return CPU seconds, "-" for a miss, of the cases that ``auto`` did not prove in ``QUICK`` seconds."""
+    rows = []
+    for case, auto, *row_cells in zip(cases, cells["auto"], *cells.values(), strict=True):
+        if auto.value is None or auto.seconds > QUICK:
+            edges = check_agreement(case, (cell.value for cell in row_cells))
+            seconds = ["-" if cell.value is None else f"{cell.seconds:.2f}" for cell in row_cells]
+            rows.append([case.title, edges or "-", *seconds])
+    return table(["case", "edges", *cells], rows)
+
+
+def _open_and_new(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> tuple[str, str, str]:
+    """Name the cases that no method closed, those that others than ``auto`` closed, and optima not in the tables."""
     cells_of_case = list(zip(cases, zip(*cells.values(), strict=True), strict=True))
     values = {case: check_agreement(case, (cell.value for cell in cells)) for case, cells in cells_of_case}
     new = [
@@ -223,8 +240,14 @@ def _open_and_new(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> tuple[
         if case.optimum is None and values[case]
     ]
     missed = [case.title for case, cells in cells_of_case if all(cell.value is None for cell in cells)]
+    lost = [
+        f"{case.title} ({_provers(cells)})"
+        for case, cells in cells_of_case
+        if cells[METHODS.index("auto")].value is None and case.title not in missed
+    ]
     return (
         f"Proved by no method: {'; '.join(missed) or 'none'}.",
+        f"Proved by another method and not by auto: {'; '.join(lost) or 'none'}.",
         f"Optima that neither the tables nor the manifest have: {'; '.join(new) or 'none'}.",
     )
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported
-from masksynth.problem import Problem
-from masksynth.tasks import MergedTask
+
+if TYPE_CHECKING:
+    from masksynth.problem import Problem
+    from masksynth.tasks import MergedTask
 
 BACKENDS = {
     "criterion": "masksynth.solve:Criterion",

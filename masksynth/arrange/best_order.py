@@ -20,6 +20,7 @@ from masksynth.backends import Limits, Status
 from masksynth.errors import Contradiction, InvalidInstance, Unsupported, check_type
 from masksynth.mask import Mask
 from masksynth.mask.typing import Int64Array
+from masksynth.verify import check_arrangement
 
 EXACT = "masksynth_solvers.block_order:fewest_blocks"
 """The exact search, as "module:function"."""
@@ -124,6 +125,8 @@ def arrange(
         If the block size is not positive or far too small, or ``alike`` has another length.
     Unsupported
         If the exact search is not available or the mask is too large for it.
+    WrongAnswer
+        If the independent checker counts other blocks, or proves less than the bound by counting.
     Contradiction
         If a lower bound exceeds the number of blocks of a known order: a defect of the software, never a result.
 
@@ -149,11 +152,12 @@ def arrange(
     given = _Candidate(counts(mask, block_size), np.arange(mask.size), "given")
     evaluate = _make_evaluator(mask, block_size, groups)
     best = given if _is_perfect(given, least, mask) else _search(mask, block_size, evaluate, given, least, effort)
-    proof = COUNTING
+    proof, counted = COUNTING, least
     if exact and best.value.nonempty > least:
         best, least, proof = _search_exactly(mask, block_size, evaluate, best, least, limits or Limits())
     if least > best.value.nonempty:
         raise Contradiction(proof, least, best.method, best.value.nonempty, _describe_problem(mask, block_size))
+    check_arrangement(mask, best.order, best.value.nonempty, counted, block_size)
     return Arrangement(best.order, best.value, given.value, least, block_size, best.method, proof)
 
 

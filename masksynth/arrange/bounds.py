@@ -13,7 +13,8 @@ from masksynth.arrange.measure import check_block_size, column_sizes, row_sizes,
 from masksynth.errors import check_type
 from masksynth.mask import Mask
 from masksynth.mask.algebra import select_table
-from masksynth.mask.intervals import coalesce, compare, concatenate_intervals, gather_rows, row_intervals
+from masksynth.mask.check_rows import compare
+from masksynth.mask.intervals import coalesce, concatenate_intervals, gather_rows, row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 
 

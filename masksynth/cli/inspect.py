@@ -148,7 +148,7 @@ def _reason(subject: Subject, reason: Reason) -> list[str]:
 
 def _difference(difference: Difference, first: str, second: str) -> list[str]:
     """Return how two masks differ as lines of text."""
-    from masksynth.mask.intervals import format_intervals
+    from masksynth.mask.check_rows import format_intervals
 
     if not difference.rows:
         return [f"  {first} and {second} allow the same pairs"]

@@ -15,6 +15,7 @@ import msgspec
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
+from masksynth.pack.open_crew import suggest_jobs
 from masksynth.pack.packing import LENGTH, pack_samples
 from masksynth.pack.read_run import places_of
 from masksynth.pack.run_summary import Summary
@@ -62,12 +63,14 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 )
 @click.option(
     "--token-field",
+    "token_fields",
     multiple=True,
     metavar="NAME",
     help="Additional list of numbers, one per token, to carry with the labels.",
 )
 @click.option(
     "--key-field",
+    "key_fields",
     multiple=True,
     metavar="NAME",
     help="Additional list of integers, one per token, that is part of a token's identity.",
@@ -85,7 +88,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     "--jobs",
     type=click.IntRange(1, 4096),
     metavar="COUNT",
-    help="Worker processes [default: 1, which is this process].",
+    help="Worker processes; 1: none [default: one per 64 MiB of text, at most 8 and one per processor].",
 )
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Merge on the workers of this Dask scheduler.")
 @chat_options(required=False)
@@ -96,21 +99,13 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 def pack(
     samples: tuple[str, ...],
     output: Path | None,
-    max_length: int,
-    window: int,
-    token_field: tuple[str, ...],
-    key_field: tuple[str, ...],
-    skip_long: bool,
-    split_groups: bool,
-    separate_groups: bool,
     shape: Shape | None,
     jobs: int | None,
     dask: str | None,
     chats: ChatChoice,
-    resume: bool,
-    force: bool,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """Merge training samples (JSON lines, gzip or Parquet; - for stdin) into batches that train exactly like them.
 
@@ -126,46 +121,31 @@ def pack(
 
     With --tokenizer the files contain chats, and masksynth tokenize says what they are.
     """
-    if resume and (output is None or "-" in samples):
+    if options["resume"] and (output is None or "-" in samples):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
     if "-" in samples:
         standard_input()
-    options, opened = chats.options(skip_long, max_length), None
+    rules, opened = chats.options(options["skip_long"], options["max_length"]), None
     try:
         with (
-            nullcontext((None, jobs)) if dask is None else connected(dask) as (executor, room),
+            nullcontext((None, suggest_jobs(samples))) if dask is None else connected(dask) as (executor, room),
             open_with_bar(samples, quiet) as (source, report),
         ):
-            if options is not None:
+            if rules is not None:
                 from masksynth.chats.open_chats import open_chats
 
-                opened = open_chats(source, str(chats.tokenizer), options)
-                source = opened.samples
-                token_field = tuple(dict.fromkeys((*token_field, *opened.token_fields)))
-            summary = pack_samples(
-                source,
-                output,
-                max_length=max_length,
-                window=window,
-                token_fields=token_field,
-                key_fields=key_field,
-                skip_long=skip_long,
-                split_groups=split_groups,
-                separate_groups=separate_groups,
-                resume=resume,
-                force=force,
-                jobs=jobs or room,
-                executor=executor,
-                progress=report,
-                chats=None if opened is None else opened.record,
-            )
+                opened = open_chats(source, str(chats.tokenizer), rules)
+                source, options["chats"] = opened.samples, opened.record
+                options["token_fields"] = tuple(dict.fromkeys((*options["token_fields"], *opened.token_fields)))
+            # the other options have the names of the parameters
+            summary = pack_samples(source, output, jobs=jobs or room, executor=executor, progress=report, **options)
     except KeyboardInterrupt:
         kept = "" if output is None else "; finish it with --resume"
         raise MasksynthError(f"interrupted; batches on disk are complete{kept}") from None
     if as_json:
         print_json(summary.record(shape) | ({} if opened is None else {"chats": opened.counts.record()}))
     elif not quiet:
-        notes = () if opened is None or options is None else opened.counts.notes(options.max_tokens)
+        notes = () if opened is None or rules is None else opened.counts.notes(rules.max_tokens)
         click.echo("\n".join([*_summary_lines(samples, summary, shape, output), *notes]))
 
 
@@ -209,7 +189,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
         fewer = f"{separate / max(merged, 1):.2f}x fewer"
         yield f"  FLOPs of a training step over all: {separate:.3g} -> {merged:.3g} ({fewer})"
     yield from _note_lines(summary, r)
-    yield "  " + ", ".join(f"{step} {value:.2f} s" for step, value in r["seconds"].items())
+    steps = ", ".join(f"{step} {value:.2f}" for step, value in r["seconds"].items())
+    yield f"  seconds, summed over all processes: {steps}"
     if output is not None:
         yield f"  written to {output}"
 

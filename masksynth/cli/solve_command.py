@@ -5,27 +5,22 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from masksynth.backends import Limits, Status, backend, names
-from masksynth.cli.answer_text import answer_text
+from masksynth.backends import Limits, backend, names
 from masksynth.cli.report import REPORT, TOKENIZER, check_report
+from masksynth.cli.search_files import EXIT, SearchFiles, search_file_options, write_search_files
 from masksynth.cli.search_limits import limit_options
-from masksynth.cli.sparse import SearchFiles, check_search_files, write_search_files
 from masksynth.errors import Unsupported
-from masksynth.solve import Answer, record, solve, write
-from masksynth.sparse.engines import engine_names
-from masksynth.tasks import Instance
 from masksynth.terminal import (
     INSTANCE,
     JSON,
     QUIET,
     check_outputs,
     input_files,
-    layers_option,
-    output_file,
+    layers_choice,
     plain,
     print_json,
     progress,
@@ -34,40 +29,30 @@ from masksynth.terminal import (
 )
 from masksynth.terminal.gather import gather
 
-EXIT = {Status.OPTIMAL: 0, Status.FEASIBLE: 0, Status.INFEASIBLE: 1, Status.UNKNOWN: 3}
+if TYPE_CHECKING:
+    from masksynth.solve import Answer
+    from masksynth.tasks import Instance
 
 
 @dataclass(frozen=True)
-class AnswerFiles:
+class AnswerFiles(SearchFiles):
     """Files that ``masksynth solve`` writes.
 
     Parameters
     ----------
+    emit, proof, force
+        As in `SearchFiles`.
     output : path, optional
         Folder of the answer.
     report : path, optional
         HTML report.
     tokenizer : str, optional
         Folder or cached name of the tokenizer that the report shows token ids with.
-    emit : path, optional
-        The search as WCNF.
-    proof : path, optional
-        Folder of proofs of a sparse optimum.
-    force : bool
-        Whether to replace existing files.
     """
 
     output: Path | None
     report: Path | None
     tokenizer: str | None
-    emit: Path | None
-    proof: Path | None
-    force: bool
-
-    @property
-    def of_search(self) -> SearchFiles:
-        """The files that are written from the search."""
-        return SearchFiles(self.emit, self.proof, self.force)
 
     def check(self, inputs: list[Path], question: Instance, backend: str) -> None:
         """Raise before any work is done if one of the files cannot be written."""
@@ -79,7 +64,7 @@ class AnswerFiles:
             raise Unsupported("--emit does not support a finite depth; give --layers any")
         if self.proof is not None and not question.sparse:
             raise Unsupported("--proof writes the proof of a sparse optimum; give --sparse")
-        check_search_files(self.of_search, backend if question.sparse else "", inputs)
+        self.check_search(backend if question.sparse else "", inputs)
         check_report(self.report, self.force, inputs, self.tokenizer)
         if self.output is not None:
             check_folder(self.output, self.force, inputs, is_answer_file)
@@ -88,28 +73,11 @@ class AnswerFiles:
 @click.command("solve")
 @INSTANCE
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the answer as a folder.")
-@click.option("--force", is_flag=True, help="Replace existing outputs.")
 @click.option("--backend", default="auto", show_default=True, help="auto, or a name that `masksynth backends` lists.")
-@click.option(
-    "--layers",
-    callback=layers_option,
-    metavar="COUNT",
-    help="Number of layers of the model, or 'any' [default: the instance's].",
-)
+@layers_choice("Number of layers of the model", "the instance's")
 @click.option("--sparse", is_flag=True, default=None, help="Find the fewest mask edges that carry the flow.")
 @limit_options
-@click.option(
-    "--emit",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=output_file,
-    help="Also write the search as DIMACS WCNF (2022 format).",
-)
-@click.option(
-    "--proof",
-    type=click.Path(path_type=Path),
-    callback=output_file,
-    help="Also write proofs of a sparse optimum as a folder.",
-)
+@search_file_options
 @REPORT
 @TOKENIZER
 @JSON
@@ -136,6 +104,8 @@ def solve_command(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. After Ctrl-C or
     --time-limit the best answer so far is returned, marked FEASIBLE.
     """
+    from masksynth.cli.answer_text import answer_text
+    from masksynth.solve import record, solve
     from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(instance)
@@ -154,12 +124,14 @@ def solve_command(
                 click.echo(answer_text(question, answer, files.output))
     if answer.merged is not None:
         with progress("writing the proof ...", quiet):
-            write_search_files(question, answer.sparse, files.of_search, limits)
+            write_search_files(question, answer.sparse, files, limits)
     sys.exit(EXIT[answer.status])
 
 
 def _write_answer(question: Instance, answer: Answer, files: AnswerFiles) -> None:
     """Write the folder and the report of an answer."""
+    from masksynth.solve import write
+
     if files.output is not None and answer.merged is not None:
         write(answer, files.output, files.force)
     if files.report is not None:
@@ -176,6 +148,8 @@ def list_backends(as_json: bool) -> None:
     \b
     masksynth backends
     """
+    from masksynth.sparse.engines import engine_names
+
     rows: list[dict[str, Any]] = []
     for name in names():
         try:
@@ -198,12 +172,7 @@ def list_backends(as_json: bool) -> None:
 @click.argument("node")
 @click.argument("other_task")
 @click.argument("other_node")
-@click.option(
-    "--layers",
-    callback=layers_option,
-    metavar="COUNT",
-    help="Number of layers at which nodes are compared, or 'any' [default: the instance's].",
-)
+@layers_choice("Number of layers at which nodes are compared", "the instance's")
 @JSON
 def explain(instance: str, task: str, node: str, other_task: str, other_node: str, layers: Any, as_json: bool) -> None:
     """Explain why two nodes of INSTANCE were merged or not.

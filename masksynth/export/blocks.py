@@ -207,10 +207,8 @@ def _allocate_lists(high: int, wide: int) -> BlockLists:
 
 def _list_blocks(listed: BoolArray, count: Int32Array, index: Int32Array) -> None:
     """Fill counts (R,) and indices (R, C) of a grid of listed blocks: listed blocks first, then the others."""
-    count[:] = listed.sum(axis=1)
-    used = np.arange(listed.shape[1]) < count[:, None]
-    index[used] = np.nonzero(listed)[1]  # both sides go through the rows in order
-    index[~used] = np.nonzero(~listed)[1]
+    count[:] = np.count_nonzero(listed, axis=1)
+    index[:] = np.argsort(~listed, axis=1, kind="stable")  # a counting sort, since the keys are single bytes
 
 
 def _check_shapes(lists: BlockLists, grid: tuple[int, int], name: str = "") -> None:

@@ -21,14 +21,12 @@ import numpy as np
 
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.mask.check_rows import check_rows
+from masksynth.mask.column_intervals import Columns, columns, count_column_intervals
 from masksynth.mask.csr import indptr, repeat_index
 from masksynth.mask.intervals import (
-    Columns,
     RowIntervals,
-    check_rows,
-    columns,
     concatenate_intervals,
-    count_column_intervals,
     count_covering,
     count_intervals,
     expand,

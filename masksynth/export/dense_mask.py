@@ -9,7 +9,8 @@ from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.export.bit_form import dense_chunks, intervals_of_dense
 from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.mask import Mask
-from masksynth.mask.intervals import RowIntervals, check_rows, concatenate_intervals, count_intervals, row_intervals
+from masksynth.mask.check_rows import check_rows
+from masksynth.mask.intervals import RowIntervals, concatenate_intervals, count_intervals, row_intervals
 from masksynth.mask.typing import BoolArray
 
 CHUNK = 256

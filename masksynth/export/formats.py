@@ -11,28 +11,45 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.mask_arrays import Array, Arrays, content_hash
 
 SCHEMA = "1"
+TYPES = ("b1", "u1", "i1", "i2", "u2", "f2", "i4", "u4", "f4", "f8", "i8", "u8")
+"""Types of numpy in the order in which safetensors sorts arrays, the last one first."""
 
 
 def safetensors_bytes(arrays: Mapping[str, Array]) -> bytes:
     """Return the arrays as a safetensors file with the metadata ``schema`` and ``content_hash``.
-
-    The numpy writer of safetensors stores strided views wrongly, so every array is made C-contiguous first. Metadata
-    keys are sorted, since the library writes them in random order, so that equal arrays give equal files.
 
     Examples
     --------
     >>> safetensors_bytes({"a": np.zeros((2, 3)).T}) == safetensors_bytes({"a": np.zeros((3, 2))})
     True
     """
+    return b"".join(safetensors_parts(arrays))
+
+
+def safetensors_parts(arrays: Mapping[str, Array]) -> list[bytes | memoryview]:
+    """Return the parts of the file of ``safetensors_bytes``, its header and its arrays, without copying the arrays.
+
+    Equal to what the library writes, with the metadata sorted: wide types first, then by name. Equal arrays give equal
+    files. The library needs three copies of the arrays in memory.
+    """
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {"schema": SCHEMA, "content_hash": content_hash(contiguous)}
-    return b"".join(sorted_metadata(save(contiguous, metadata=metadata)))
+    metadata = {"content_hash": content_hash(contiguous), "schema": SCHEMA}
+    header: dict[str, object] = {"__metadata__": metadata}
+    parts, before = list[bytes | memoryview](), 0
+    for name, array in sorted(contiguous.items(), key=lambda entry: (-TYPES.index(entry[1].dtype.str[1:]), entry[0])):
+        kind, width = array.dtype.kind, array.dtype.itemsize
+        stored = "BOOL" if kind == "b" else f"{kind.upper()}{8 * width}"
+        header[name] = {"dtype": stored, "shape": array.shape, "data_offsets": (before, before + array.nbytes)}
+        parts.append(array.reshape(-1).view(np.uint8).data)
+        before += array.nbytes
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at a multiple of eight bytes
+    return [len(text).to_bytes(8, "little") + text, *parts]
 
 
 def sorted_metadata(data: bytes) -> tuple[bytes, memoryview]:
@@ -104,10 +121,30 @@ def read_npz(path: Path) -> Arrays:
         ) from None
 
 
+def first_wrongly_stored(arrays: Mapping[str, Array], path: Path) -> str:
+    """Return the name of the first array that a safetensors file does not hold as given; empty if all are equal.
+
+    One array at a time is read, so that large arrays are not held twice.
+    """
+    with safe_open(path, framework="numpy") as file:
+        names = set(file.keys())
+        for name in sorted(names | set(arrays)):
+            expected = {name: arrays[name]} if name in arrays else {}
+            if same_arrays(expected, {name: file.get_tensor(name)} if name in names else {}):
+                return name
+    return ""
+
+
 def same_arrays(left: Mapping[str, Array], right: Mapping[str, Array]) -> str:
     """Return the name of the first array that differs in presence, dtype, shape or bytes; empty if none does."""
     for name in sorted(left.keys() | right.keys()):
         a, b = left.get(name), right.get(name)
-        if a is None or b is None or a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
+        if a is None or b is None or a.dtype != b.dtype or a.shape != b.shape or not _equal_bytes(a, b):
             return name
     return ""
+
+
+def _equal_bytes(left: Array, right: Array) -> bool:
+    """Return whether two arrays of one type and shape have equal bytes, so that NaN equals itself."""
+    first, second = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (left, right))
+    return np.array_equal(first, second)

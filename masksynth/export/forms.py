@@ -25,13 +25,12 @@ from masksynth.export.bit_form import pack_bits, unpack_bits
 from masksynth.export.chain_ranks import NEVER, Chains, find_chains
 from masksynth.export.columns import rows_of_columns
 from masksynth.mask import Mask
+from masksynth.mask.check_rows import check_rows
+from masksynth.mask.column_intervals import columns, count_column_intervals
 from masksynth.mask.intervals import (
     RowIntervals,
-    check_rows,
     coalesce,
-    columns,
     concatenate_intervals,
-    count_column_intervals,
     count_intervals,
     expand,
     row_intervals,

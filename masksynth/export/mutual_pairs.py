@@ -9,8 +9,9 @@ import numpy as np
 from masksynth.errors import Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.mask import Mask
+from masksynth.mask.column_intervals import columns, count_column_intervals
 from masksynth.mask.csr import prefix_sums, row_of_entry
-from masksynth.mask.intervals import columns, count_column_intervals, row_intervals
+from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import Int64Array
 
 MOST_INTERVALS = 1 << 24

@@ -20,7 +20,8 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
-from masksynth.mask.intervals import RowIntervals, check_rows, expand, row_intervals
+from masksynth.mask.check_rows import check_rows
+from masksynth.mask.intervals import RowIntervals, expand, row_intervals
 from masksynth.mask.typing import Int32Array, Int64Array
 
 FULL, CAUSAL, INVCAUSAL, BICAUSAL = range(4)

@@ -42,7 +42,7 @@ from masksynth.export.blocks import (
 )
 from masksynth.export.columns import to_flashmask
 from masksynth.export.dense_mask import refuse_empty_rows, to_hf_additive, to_hf_bool
-from masksynth.export.formats import read_safetensors, safetensors_bytes, same_arrays
+from masksynth.export.formats import first_wrongly_stored, safetensors_parts
 from masksynth.export.forms import form_of
 from masksynth.export.mask_arrays import MAX_DENSE, Arrays
 from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
@@ -157,6 +157,7 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
     Examples
     --------
     >>> import tempfile
+    >>> from masksynth.export.formats import read_safetensors
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_arrays({"cu_seqlens": np.array([0, 3])}, f"{folder}/lengths.safetensors")
     ...     read_safetensors(Path(folder, "lengths.safetensors"))
@@ -165,8 +166,8 @@ def write_arrays(arrays: Arrays, path: str | Path, force: bool = False, inputs: 
     target = Path(path)
     check_target_file(target, force, inputs)
     with writing_file(target, force, inputs, "the export") as draft:
-        write_to_disk(draft, safetensors_bytes(arrays))
-        if name := same_arrays(arrays, read_safetensors(draft)):
+        write_to_disk(draft, safetensors_parts(arrays))
+        if name := first_wrongly_stored(arrays, draft):
             raise WrongAnswer("files", f"{target}: array {name!r} was not stored correctly; try again")
 
 

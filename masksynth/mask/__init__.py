@@ -125,6 +125,20 @@ class Mask:
         )
 
     @classmethod
+    def from_valid_arrays(cls, row_offset: Int64Array, key_start: Int32Array, key_end: Int32Array) -> Mask:
+        """Return the mask of arrays that are valid by construction, without a pass over them to check that.
+
+        Parameters
+        ----------
+        row_offset, key_start, key_end
+            As for the mask, of exactly these types.
+        """
+        mask = object.__new__(cls)
+        for name, array in (("row_offset", row_offset), ("key_start", key_start), ("key_end", key_end)):
+            object.__setattr__(mask, name, array)
+        return mask
+
+    @classmethod
     def from_dense(cls, array: Any) -> Mask:
         """Return the mask of a boolean array.
 

@@ -20,19 +20,18 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.mask.column_intervals import columns, count_column_intervals
 from masksynth.mask.dense import MAX_DENSE
 from masksynth.mask.intervals import (
     RowIntervals,
     build_mask,
     coalesce,
     coalesce_sorted,
-    columns,
     concatenate_intervals,
-    count_column_intervals,
     gather_rows,
     row_intervals,
 )
-from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.posets import compose
 
 INTERVAL_LIMIT = 1 << 22
@@ -117,6 +116,11 @@ def product(later: Mask, earlier: Mask) -> Mask:
     >>> np.argwhere(product(step, step)).tolist()
     [[2, 0], [3, 1]]
     """
+    if _rows_touch(earlier):
+        query, start, end = row_intervals(later)
+        first = _reduce_ranges(np.minimum, earlier.key_start, start, end)
+        last = _reduce_ranges(np.maximum, earlier.key_end, start, end)
+        return build_mask(coalesce((query, first, last)), later.size)
     try:
         return build_mask(coalesce(concatenate_intervals(_product_intervals(later, earlier))), later.size)
     except Unsupported:
@@ -218,6 +222,28 @@ def _combine(first: Mask, second: Mask, keep: Callable[..., Any]) -> Mask:
     next_end = np.concatenate([ends[1:], ends[:1]])  # an interval never ends last, so the wrap-around is not used
     query = ends[wanted] // width
     return build_mask(coalesce((query, ends[wanted] - query * width, next_end[wanted] - query * width)), first.size)
+
+
+def _rows_touch(mask: Mask) -> bool:
+    """Return whether each row is one interval that overlaps or touches those of its neighbours.
+
+    The union of consecutive rows is then one interval, from their least start to their largest end: so in causal masks,
+    sliding windows and packed documents.
+    """
+    start, end = mask.key_start, mask.key_end
+    one_each = len(start) == mask.size and bool((np.diff(mask.row_offset[0]) == 1).all())
+    return one_each and bool(((start[1:] <= end[:-1]) & (start[:-1] <= end[1:])).all())
+
+
+def _reduce_ranges(reduce_pair: np.ufunc, values: Int32Array, start: Int64Array, end: Int64Array) -> Int32Array:
+    """Return the minimum or maximum of ``values[start[i] : end[i]]`` for each i; no range is empty."""
+    length, result, step = end - start, np.empty(len(start), values.dtype), 1
+    while step <= int(length.max(initial=0)):
+        chosen = np.flatnonzero((length >= step) & (length < 2 * step))
+        result[chosen] = reduce_pair(values[start[chosen]], values[end[chosen] - step])
+        values = reduce_pair(values[:-step], values[step:])  # of 2 * step values from each index on
+        step *= 2
+    return result
 
 
 def _product_intervals(later: Mask, earlier: Mask) -> list[RowIntervals]:

@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-LONG_SLICE = 128
-"""Mean length from which copying slices one by one is faster than gathering their entries."""
+LONG_SLICE, LONG_RANGE = 90, 160
+"""Mean lengths from which copying slices is faster than gathering their entries, and than computing those of ranges."""
+LARGE = 1 << 24
+"""Bytes from which numpy's own memory, in huge pages, is faster than that of a bytearray."""
 
 
 def indptr(lengths: ArrayLike) -> Int64Array:
@@ -191,7 +193,7 @@ def repeat_ranges(starts: ArrayLike, lengths: ArrayLike) -> Int64Array:
     first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
     before = np.cumsum(count)
     total = int(before[-1]) if len(before) else 0
-    if total >= LONG_SLICE * max(len(count), 1) and int(first.min()) >= 0:
+    if total >= LONG_RANGE * max(len(count), 1) and int(first.min()) >= 0:
         last = int((first + count).max())
         if last <= total:  # few long ranges are copied from one
             return concatenate_slices(np.arange(last, dtype=np.int64), first, count)
@@ -237,10 +239,16 @@ def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: Array
     [6, 7, 4]
     """
     first, count = np.asarray(starts, np.int64), np.asarray(lengths, np.int64)
-    if int(count.sum()) < LONG_SLICE * len(count):
+    if not len(count) or int(count.sum()) < LONG_SLICE * len(count):
         return array.take(repeat_ranges(first, count), axis=0)
-    stop = first + count
-    return np.concatenate([array[:0], *[array[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True)]])
+    size = array.nbytes // len(array)
+    if int(count.sum()) * size > LARGE:
+        stop = (first + count).tolist()
+        return np.concatenate([array[a:b] for a, b in zip(first.tolist(), stop, strict=True)])
+    data = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))  # slices of bytes are joined fastest
+    begin, end = (size * first).tolist(), (size * (first + count)).tolist()
+    joined = bytearray().join([data[a:b] for a, b in zip(begin, end, strict=True)])
+    return np.frombuffer(joined, array.dtype).reshape(-1, *array.shape[1:])
 
 
 def segment_sums(values: AnyArray, indptr: Int64Array) -> AnyArray:

@@ -1,4 +1,4 @@
-"""Interval arithmetic on one table of a mask: its rows, its columns, and the first row in which two masks differ.
+"""Interval arithmetic on one table of a mask: its rows, their unions, and how often they cover a key.
 
 Intervals are three arrays (query, start, end): row ``query[t]`` attends to the keys ``start[t] <= k < end[t]``. Nothing
 here is N x N.
@@ -7,33 +7,18 @@ here is N x N.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.csr import indptr, repeat_index, repeat_ranges, row_of_entry
 from masksynth.mask.typing import Int64Array
 
 RowIntervals = tuple[Int64Array, Int64Array, Int64Array]
 """(query, start, end) of each interval."""
-
-
-class Columns(NamedTuple):
-    """Columns of a mask in CSR form, in sorted, disjoint intervals of queries that do not touch.
-
-    Parameters
-    ----------
-    offset : (N + 1,) int64
-        Key k is attended to by the queries ``start[t] <= q < end[t]`` for ``offset[k] <= t < offset[k + 1]``.
-    start, end : (intervals,) int64
-    """
-
-    offset: Int64Array
-    start: Int64Array
-    end: Int64Array
 
 
 def check_table(mask: Mask, table: int) -> int:
@@ -121,34 +106,6 @@ def count_intervals(mask: Mask, table: int = 0) -> Int64Array:
     return counts
 
 
-def count_column_intervals(mask: Mask, table: int = 0) -> Int64Array:
-    """Return the number of intervals of queries that attend to each key, shape (N,), in O(T) and without listing them.
-
-    Examples
-    --------
-    >>> count_column_intervals(Mask.from_intervals([[((0, 1),), ((1, 2),), ((0, 3),)]])).tolist()
-    [2, 1, 1]
-    """
-    opened, _ = _row_changes(mask, table)
-    return count_covering(opened, mask.size)
-
-
-def columns(mask: Mask, table: int = 0) -> Columns:
-    """Return the columns of one table, in O(T log T + C) for C column intervals (``count_column_intervals`` gives C).
-
-    A column interval opens at query q for the keys in row q and not in row q - 1, and closes for those in row q - 1 and
-    not in row q: the differences of neighbouring rows are at most 2T intervals of keys.
-
-    Examples
-    --------
-    >>> [array.tolist() for array in columns(Mask.from_intervals([[((0, 1),), ((1, 2),), ((0, 2),)]]))]
-    [[0, 2, 3, 3], [0, 2, 1], [1, 3, 3]]
-    """
-    opened, closed = _row_changes(mask, table)
-    (key, start), (_, end) = _sort_by_key(opened), _sort_by_key(closed)
-    return Columns(indptr(np.bincount(key, minlength=mask.size)), start, end)
-
-
 def coalesce(intervals: RowIntervals) -> RowIntervals:
     """Return the union of intervals in any order: sorted by (query, start), disjoint, not touching, none empty.
 
@@ -162,16 +119,17 @@ def coalesce(intervals: RowIntervals) -> RowIntervals:
     >>> [a.tolist() for a in coalesce((np.array([1, 0, 1]), np.array([1, 0, 0]), np.array([2, 1, 1])))]
     [[0, 1], [0, 0], [1, 2]]
     """
-    query, start, end = (np.asarray(column, np.int64)[intervals[1] < intervals[2]] for column in intervals)
+    query, start, end = (np.asarray(column, np.int64) for column in intervals)
+    if not (filled := start < end).all():
+        query, start, end = query[filled], start[filled], end[filled]
     width = int(end.max(initial=0)) + 1  # (query, key) as one integer: rows are width apart
-    order = np.argsort(query * width + start, kind="stable")
-    query, start, end = query[order], start[order], end[order]
-    furthest = np.maximum.accumulate(query * width + end)  # running maximum of the ends; ends of earlier rows are below
-    opens = np.ones(len(query), bool)
-    opens[1:] = query[1:] * width + start[1:] > furthest[:-1]  # begins beyond every end so far
+    starts, ends = np.sort(query * width + start), np.sort(query * width + end)
+    # The i smallest ends lie before the start i, counted from 0, iff the i intervals that begin before it end there.
+    opens = np.append(True, starts[1:] > ends[:-1])[: len(starts)]
     first = np.flatnonzero(opens)
-    last = np.append(first[1:], len(query))[: len(first)] - 1
-    return query[first], start[first], furthest[last] - query[first] * width
+    last = np.append(first[1:], len(starts))[: len(first)] - 1
+    query = starts[first] // width
+    return query, starts[first] - query * width, ends[last] - query * width
 
 
 def coalesce_sorted(query: NDArray[Any], start: NDArray[Any], end: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -192,31 +150,6 @@ def coalesce_sorted(query: NDArray[Any], start: NDArray[Any], end: NDArray[Any])
     first = np.flatnonzero(opens)
     last = np.append(first[1:], len(query))[: len(first)] - 1
     return query[first], start[first], end[last]
-
-
-def coalesce_disjoint(intervals: RowIntervals, name: str) -> RowIntervals:
-    """Return intervals sorted by (query, start), touching ones merged and empty ones dropped; refuse an overlap.
-
-    Parameters
-    ----------
-    intervals : (query, start, end)
-    name : str
-        What is checked, for the message.
-
-    Raises
-    ------
-    WrongAnswer
-        If a row lists a key twice.
-    """
-    query, start, end = (column[intervals[1] < intervals[2]] for column in intervals)
-    order = np.lexsort((start, query))
-    query, start, end = query[order], start[order], end[order]
-    overlap = (query[1:] == query[:-1]) & (start[1:] < end[:-1])
-    if overlap.any():
-        row, key = int(query[1:][overlap][0]), int(start[1:][overlap][0])
-        raise WrongAnswer(name, f"row {row} lists key {key} twice")
-    query, start, end = coalesce_sorted(query, start, end)
-    return query, start, end
 
 
 def concatenate_intervals(parts: Iterable[RowIntervals]) -> RowIntervals:
@@ -268,66 +201,6 @@ def stack_tables(masks: Sequence[Mask]) -> Mask:
     )
 
 
-def compare(intervals: RowIntervals, mask: Mask, table: int = 0) -> int | None:
-    """Return the first row in which coalesced intervals differ from a table of the mask; None if they are equal.
-
-    Examples
-    --------
-    >>> mask = Mask.from_intervals([[((0, 1),), ((0, 2),)]])
-    >>> compare(row_intervals(mask), mask), compare((np.array([0]), np.array([0]), np.array([1])), mask)
-    (None, 1)
-    """
-    expected = row_intervals(mask, table)
-    common = min(len(intervals[0]), len(expected[0]))
-    differs = np.zeros(common, bool)
-    for got, wanted in zip(intervals, expected, strict=True):
-        differs |= got[:common] != wanted[:common]
-    if not differs.any() and len(intervals[0]) == len(expected[0]):
-        return None
-    index = int(differs.argmax()) if differs.any() else common
-    # the row with an interval missing is the earlier of the two rows at the first difference
-    return min(int(query[index]) for query in (intervals[0], expected[0]) if index < len(query))
-
-
-def check_rows(mask: Mask, table: int, intervals: RowIntervals, name: str) -> None:
-    """Compare row intervals, in any order, touching or not, with those of the mask.
-
-    Parameters
-    ----------
-    mask : Mask
-    table : int
-    intervals : (query, start, end)
-    name : str
-        What is checked, for the message.
-
-    Raises
-    ------
-    WrongAnswer
-        Naming the first row that differs, or that lists a key twice.
-    """
-    query, start, end = coalesce_disjoint(intervals, name)
-    row = compare((query, start, end), mask, table)
-    if row is None:
-        return
-    entries = slice(int(np.searchsorted(query, row)), int(np.searchsorted(query, row + 1)))
-    got = list(zip(start[entries].tolist(), end[entries].tolist(), strict=True))
-    expected = list(mask.intervals(row, table)) if row < mask.size else []
-    fact = f"table {table}: row {row} attends to {format_intervals(got)}, not to {format_intervals(expected)}"
-    raise WrongAnswer(name, fact)
-
-
-def format_intervals(intervals: Sequence[tuple[int, int]], limit: int = 4) -> str:
-    """Return intervals as text, at most ``limit`` of them.
-
-    Examples
-    --------
-    >>> format_intervals([(0, 2), (5, 6)]), format_intervals([])
-    ('0..1 5', 'nothing')
-    """
-    shown = " ".join(str(start) if end == start + 1 else f"{start}..{end - 1}" for start, end in intervals[:limit])
-    return (shown or "nothing") + (" ..." if len(intervals) > limit else "")
-
-
 def count_covering(intervals: RowIntervals, size: int) -> Int64Array:
     """Return how many intervals contain each key, shape (size,).
 
@@ -352,28 +225,3 @@ def expand(intervals: RowIntervals) -> tuple[Int64Array, Int64Array]:
     """
     query, start, end = intervals
     return np.repeat(query, end - start), repeat_ranges(start, end - start)
-
-
-def _row_changes(mask: Mask, table: int) -> tuple[RowIntervals, RowIntervals]:
-    """Return the intervals of keys in row q and not in row q - 1, and the reverse, for q = 0 .. N."""
-    query, start, end = row_intervals(mask, table)
-    width = mask.size + 1
-    ends = np.stack([query * width + start, query * width + end], axis=1).ravel()  # rising: a row's ends are sorted
-    codes = np.concatenate([ends, ends + width])  # each row, and each row again as the one before
-    order = np.argsort(codes, kind="stable")  # two sorted runs
-    codes, from_row = codes[order], order < len(ends)
-    # after an odd number of ends one is inside an interval
-    inside, before = from_row.cumsum() & 1, (~from_row).cumsum() & 1
-    last = np.append(codes[1:] != codes[:-1], True)[: len(codes)]  # several ends at one key count together
-    codes, inside, before = codes[last], inside[last], before[last]
-    row, key = np.divmod(codes, width)
-    following = np.append(key[1:], 0)[: len(key)]
-    opened, closed = (inside == 1) & (before == 0), (inside == 0) & (before == 1)
-    return (row[opened], key[opened], following[opened]), (row[closed], key[closed], following[closed])
-
-
-def _sort_by_key(intervals: RowIntervals) -> tuple[Int64Array, Int64Array]:
-    """Return (key, query) for each key of each interval, sorted by key, then query."""
-    query, key = expand(intervals)
-    order = np.argsort(key, kind="stable")
-    return key[order], query[order]

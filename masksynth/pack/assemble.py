@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from masksynth.mask import Mask
 from masksynth.mask.csr import concatenate_slices, indptr, repeat_index, repeat_ranges
-from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.pack.batch import PackedBatch
-from masksynth.pack.position_layout import Piece, build_rows, lay_out, paths_of_samples
-from masksynth.pack.prefix import Forest
+from masksynth.pack.label_runs import Runs, slice_rows, take_rows
+from masksynth.pack.position_layout import Layout, Piece, build_mask, lay_out, paths_of_samples, slice_layout
+from masksynth.pack.prefix import Forest, slice_forest
 from masksynth.pack.sample_columns import SampleTable, key_of
 
 
@@ -42,45 +44,101 @@ def table_labels(table: SampleTable, trained: Int64Array, predictor: Int64Array)
     return TableLabels(trained, predictor, np.full(len(table.tokens), -1, np.int64), key_of(table, "position_ids"))
 
 
-def batch_of_forest(table: SampleTable, forest: Forest, trained: Int64Array, cut: Int64Array) -> PackedBatch:
-    """Return the batch of a forest of causal samples, or of consecutive ones of it, the first of which shares nothing.
+def batches_of_forest(
+    table: SampleTable, forest: Forest, cut: Int64Array, labels: Runs
+) -> Iterator[tuple[Int64Array, PackedBatch]]:
+    """Yield (indices of the samples, batch) for consecutive parts of a forest of causal samples.
 
-    The live tokens of a sample precede its dead ones, so that all columns are copied slice by slice.
+    The live tokens of a sample precede its dead ones, so that all columns are copied run by run: what follows from
+    samples and runs is computed once for all parts, and only the arrays of a batch are as long as its tokens.
 
     Parameters
     ----------
     table : SampleTable
     forest : Forest
-    trained, cut
-        As `trained_tokens` returns them.
+    cut : (B + 1,) int64
+        Part b has the samples ``cut[b] <= i < cut[b + 1]`` of the forest, at least one; the first shares nothing.
+    labels : Runs
+        As `label_runs` returns them.
     """
     layout = lay_out(forest)
-    offset, key_start, key_end = build_rows(layout)
+    by_index = np.lexsort((forest.samples, repeat_index(np.diff(cut))))  # part after part
+    samples, length = forest.samples[by_index], forest.length[by_index]
+    paths = paths_of_samples(layout, forest, by_index)
+    trained = take_rows(labels, samples)
+    for low, high in pairwise(cut.tolist()):
+        chosen, live = samples[low:high], length[low:high]
+        begin, offset = table.offset[chosen], indptr(live)
+        dead = table.offset[chosen + 1] - begin - live
+        columns = _position_columns(table, slice_layout(layout, low, high), slice_forest(forest, low, high))
+        path = slice_rows(paths, low, high)
+        position = repeat_ranges(path.start - layout.first[layout.block[low]], path.count)
+        yield (
+            chosen,
+            PackedBatch(
+                **columns,
+                **_edge_columns(table, chosen, slice_rows(trained, low, high), position, offset),
+                samples=tuple([table.ids[s] for s in chosen.tolist()]),
+                sample_weight=table.weight[chosen],
+                sample_offset=offset,
+                sample_position=position,
+                dead_offset=indptr(dead),
+                dead_index=repeat_ranges(live, dead),
+                dead_token=concatenate_slices(table.tokens, begin + live, dead),
+            ),
+        )
+
+
+def _position_columns(table: SampleTable, layout: Layout, forest: Forest) -> dict[str, Any]:
+    """Return the fields of a batch that its positions have."""
     new = forest.length - forest.shared
     source = table.offset[forest.samples] + forest.shared  # the first new token of each sample
-    by_index = np.argsort(forest.samples, kind="stable")
-    samples, live = forest.samples[by_index], forest.length[by_index]
-    sample_offset, begin = indptr(live), table.offset[samples]
-    dead = np.diff(table.offset)[samples] - live
-    position = repeat_ranges(*paths_of_samples(layout, forest, by_index))
-    count = cut[samples + 1] - cut[samples]
-    label = concatenate_slices(trained, cut[samples], count)
     keys = {name: concatenate_slices(values, source, new) for name, values in table.keys.items()}
     position_ids = keys.pop("position_ids", None)
-    return PackedBatch(
-        input_ids=concatenate_slices(table.tokens, source, new),
-        position_ids=repeat_ranges(forest.shared, new) if position_ids is None else position_ids,
-        mask=Mask(offset[None], key_start, key_end),
+    return {
+        "input_ids": concatenate_slices(table.tokens, source, new),
+        "position_ids": repeat_ranges(forest.shared, new) if position_ids is None else position_ids,
+        "mask": build_mask(layout),
+        "keys": keys,
+    }
+
+
+def _edge_columns(
+    table: SampleTable, samples: Int64Array, trained: Runs, position: Int64Array, offset: Int64Array
+) -> dict[str, Any]:
+    """Return the fields of a batch of causal samples that its loss edges have.
+
+    Parameters
+    ----------
+    table : SampleTable
+    samples : (S,) int64
+    trained : Runs
+        Flat indices of the trained labels of each sample.
+    position : (U,) int64
+        Position of each live token.
+    offset : (S + 1,) int64
+        Row pointers of the samples into ``position``.
+    """
+    start, count = trained.start, trained.count
+    sample = repeat_index(np.diff(trained.cut))  # of each run
+    index = start - table.offset[samples[sample]]
+    weight = np.repeat(table.weight[samples[sample]], count)
+    fields = {name: concatenate_slices(values, start, count) for name, values in table.fields.items()}
+    return {
         # the token before the label predicts it
-        loss_position=position.take(label + np.repeat(sample_offset[:-1] - begin - 1, count)),
-        sample_offset=sample_offset,
-        sample_position=position,
-        dead_offset=indptr(dead),
-        dead_index=repeat_ranges(live, dead),
-        dead_token=concatenate_slices(table.tokens, begin + live, dead),
-        keys=keys,
-        **_label_columns(table, samples, label, count),
-    )
+        "loss_position": concatenate_slices(position, offset[sample] + index - 1, count),
+        "loss_label": concatenate_slices(table.labels, start, count),
+        "loss_sample": np.repeat(sample, count),
+        "loss_weight": _times_token_weights(weight, fields),
+        "loss_index": repeat_ranges(index, count),
+        "fields": fields,
+    }
+
+
+def _times_token_weights(weight: Float64Array, fields: Mapping[str, Float64Array]) -> Float64Array:
+    """Return the sample's weight of each loss edge times the token's, where one is given."""
+    token_weight = fields.get("weights")
+    return weight if token_weight is None else weight * np.where(np.isnan(token_weight), 1.0, token_weight)
 
 
 def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLabels) -> PackedBatch:
@@ -108,6 +166,7 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLa
     count = np.searchsorted(labels.trained, begin + length) - low
     label, predictor = (concatenate_slices(column, low, count) for column in (labels.trained, labels.predictor))
     dead_index, dead_token = _find_dead(table, begin, offset, live)
+    fields = {name: values[label] for name, values in table.fields.items()}
     return PackedBatch(
         input_ids=table.tokens[source],
         position_ids=labels.position_ids[source],
@@ -119,35 +178,14 @@ def batch_of_pieces(table: SampleTable, pieces: Sequence[Piece], labels: TableLa
         dead_index=dead_index,
         dead_token=dead_token,
         keys={name: values[source] for name, values in table.keys.items() if name != "position_ids"},
-        **_label_columns(table, samples, label, count),
+        samples=tuple([table.ids[s] for s in samples.tolist()]),
+        sample_weight=table.weight[samples],
+        loss_label=table.labels.take(label),
+        loss_sample=repeat_index(count),
+        loss_weight=_times_token_weights(np.repeat(table.weight[samples], count), fields),
+        loss_index=label - np.repeat(begin, count),
+        fields=fields,
     )
-
-
-def _label_columns(table: SampleTable, samples: Int64Array, label: Int64Array, count: Int64Array) -> dict[str, Any]:
-    """Return the fields of a batch that its loss edges and samples have, whatever its positions.
-
-    Parameters
-    ----------
-    table : SampleTable
-    samples : (S,) int64
-    label : (E,) int64
-        Flat index of each trained label, sample after sample.
-    count : (S,) int64
-        Number of labels of each sample.
-    """
-    weight = np.repeat(table.weight[samples], count)
-    fields = {name: values[label] for name, values in table.fields.items()}
-    if (token_weight := fields.get("weights")) is not None:
-        weight = weight * np.where(np.isnan(token_weight), 1.0, token_weight)
-    return {
-        "samples": tuple([table.ids[s] for s in samples.tolist()]),
-        "sample_weight": table.weight[samples],
-        "loss_label": table.labels.take(label),
-        "loss_sample": repeat_index(count),
-        "loss_weight": weight,
-        "loss_index": label - np.repeat(table.offset[samples], count),
-        "fields": fields,
-    }
 
 
 def _find_dead(

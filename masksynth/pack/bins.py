@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 REFILLS = 60
@@ -34,6 +34,8 @@ def bins_of(sizes: Sequence[int], limit: int) -> list[list[int]]:
     [[0, 1, 3], [2, 4, 5, 6]]
     """
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+    if sum(sizes[item] for item in order[-2:]) > limit:  # no two items fit together
+        return [[item] for item in range(len(sizes))]
     bins = _fit_best(sizes, order, limit)
     fewest = max(-(-sum(sizes) // max(limit, 1)), 1)
     if len(bins) > fewest:
@@ -83,13 +85,13 @@ def _fill_fully(sizes: Sequence[int], order: Sequence[int], limit: int) -> list[
         effort -= len(others) * (limit - sizes[first] + 64)
         if effort < 0:
             return None
-        bins.append([first, *_fill_room(sizes, others, limit - sizes[first])])
+        bins.append([first, *fill_room(sizes, others, limit - sizes[first])])
         chosen = set(bins[-1])
         left = [item for item in left if item not in chosen]
     return bins
 
 
-def _fill_room(sizes: Sequence[int], items: Sequence[int], room: int) -> list[int]:
+def fill_room(sizes: Sequence[int] | Mapping[int, int], items: Sequence[int], room: int) -> list[int]:
     """Return items of the greatest sum that is at most ``room``, by dynamic programming over the bits of integers."""
     mask = (1 << (room + 1)) - 1
     sums = [1]  # bit s of sums[i]: some of the first i items have the sum s
@@ -128,7 +130,7 @@ def _refill(sizes: Sequence[int], bins: list[list[int]], limit: int, fewest: int
         new: list[list[int]] = []
         while pool and len(new) < len(old):
             first, *others = pool
-            new.append([first, *_fill_room(sizes, others, limit - sizes[first])])
+            new.append([first, *fill_room(sizes, others, limit - sizes[first])])
             chosen = set(new[-1])
             pool = [item for item in pool if item not in chosen]
         if not pool and _squares(sizes, new) >= _squares(sizes, old):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from masksynth.mask.csr import prefix_sums
+from masksynth.mask.csr import prefix_sums, run_starts
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.bins import bins_of
 from masksynth.pack.cut_runs import cut_runs
@@ -52,7 +52,7 @@ def units_of(group: Int64Array, sizes: Int64Array, limit: int) -> Int64Array:
     return _renumber(np.where(alone, len(sizes) + np.arange(len(group)), group))
 
 
-def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
+def fill_batches(forest: Forest, unit: Int64Array, limit: int, effort: int = 0) -> Int64Array:
     """Return the batch of each sample of a forest, ``(S,)``; a unit is in one batch.
 
     Parameters
@@ -62,6 +62,8 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
         Unit of each of its samples, in order of first appearance.
     limit : int
         Most positions of a batch; no unit has more.
+    effort : int
+        Effort of the search where the lower bound is not reached, as for `regrow`.
 
     Examples
     --------
@@ -72,6 +74,12 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
     if int((forest.length - forest.shared).sum()) <= limit:
         return np.zeros(len(unit), np.int64)
     unit = _absorb_prefixes(forest, unit)
+    forest, unit, run = _join_runs(forest, unit)
+    return _fill_runs(forest, unit, limit, effort)[run]
+
+
+def _fill_runs(forest: Forest, unit: Int64Array, limit: int, effort: int) -> Int64Array:
+    """Return the same as `fill_batches` for a forest that takes more than one batch."""
     nodes = _find_heavy_nodes(forest, unit, limit)
     batch, least = _fill_nodes(forest, nodes, limit)
     if _cost(forest, batch) > (least, -(-least // limit)):
@@ -84,7 +92,7 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int) -> Int64Array:
     if _cost(forest, batch)[0] > least:
         batch_of_unit = np.empty(int(unit.max()) + 1, np.int64)
         batch_of_unit[unit] = batch
-        batch = regrow(forest, unit, batch_of_unit, limit, least)[unit]
+        batch = regrow(forest, unit, batch_of_unit, limit, least, effort)[unit]
     return batch
 
 
@@ -95,6 +103,34 @@ def _absorb_prefixes(forest: Forest, unit: Int64Array) -> Int64Array:
     # the first sample at or after each one that joins no other
     target = np.minimum.accumulate(np.where(joins, len(unit), np.arange(len(unit)))[::-1])[::-1]
     return _renumber(unit[target])
+
+
+def _join_runs(forest: Forest, unit: Int64Array) -> tuple[Forest, Int64Array, Int64Array]:
+    """Return a forest of fewer samples that is distributed alike, the unit of each, and its sample for each of the S.
+
+    Consecutive samples of one unit that share more with one another than with the samples around them become one, which
+    has all of their positions: no other unit holds a node below what they share, and no batch cuts them.
+
+    Parameters
+    ----------
+    forest : Forest
+    unit : (S,) int64
+
+    Examples
+    --------
+    >>> forest = Forest(np.arange(4), np.array([4, 5, 5, 6]), np.array([0, 3, 1, 1]))
+    >>> joined, unit, run = _join_runs(forest, np.array([0, 0, 1, 1]))
+    >>> joined.length.tolist(), joined.shared.tolist(), unit.tolist(), run.tolist()
+    ([6, 5, 6], [0, 1, 1], [0, 1, 1], [0, 0, 1, 2])
+    """
+    new_unit = run_starts(unit)
+    around = forest.shared[new_unit]  # what the first sample of each run shares with the run before
+    around = np.maximum(around, np.append(around[1:], 0))
+    opens = new_unit | (forest.shared <= around[np.cumsum(new_unit) - 1])
+    start = np.flatnonzero(opens)
+    shared = forest.shared[start]
+    length = shared + np.add.reduceat(forest.length - forest.shared, start)
+    return Forest(forest.samples[start], length, shared), unit[start], np.cumsum(opens) - 1
 
 
 def _cost(forest: Forest, batch: Int64Array) -> tuple[int, int]:

@@ -8,18 +8,19 @@ from typing import Literal
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.csr import segment_sums
+from masksynth.mask.csr import indptr, segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.pack.assemble import batch_of_forest, batch_of_pieces, table_labels
+from masksynth.pack.assemble import batch_of_pieces, batches_of_forest, table_labels
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
 from masksynth.pack.freed_memory import keep_freed_memory
+from masksynth.pack.label_runs import label_runs, live_lengths
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
-from masksynth.pack.prefix import forest_of, group_codes, live_lengths, trained_tokens
+from masksynth.pack.prefix import Forest, forest_of, group_codes
 from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
-from masksynth.pack.subforests import count_positions, take_samples
+from masksynth.pack.subforests import count_positions, split_forest
 
 Grouping = Literal["together", "split", "separate"]
 """What a group means: its samples are in one batch if they fit; nothing; or that nothing is shared across groups."""
@@ -34,7 +35,7 @@ def choose_grouping(split_groups: bool, separate_groups: bool) -> Grouping:
 
 
 def batches_of(
-    table: SampleTable, max_length: int, grouping: Grouping = "together"
+    table: SampleTable, max_length: int, grouping: Grouping = "together", effort: int = 0
 ) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
@@ -49,6 +50,9 @@ def batches_of(
     grouping : str
         ``together``: a group is in one batch if it fits into one, and otherwise each of its samples is on its own.
         ``split``: each sample is on its own. ``separate``: as ``together``, and nothing is shared across groups.
+    effort : int
+        Effort of the search for batches of fewer positions where a lower bound is not reached, beyond some for each
+        sample: a million is about a second.
 
     Examples
     --------
@@ -64,14 +68,14 @@ def batches_of(
     for chosen, merge in ((np.flatnonzero(~segmented), _merge_causal), (np.flatnonzero(segmented), _merge_segmented)):
         if len(chosen):
             sub = table if len(chosen) == len(table) else select(table, chosen)
-            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping))
+            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping, effort))
 
 
 def count_live_tokens(table: SampleTable) -> Int64Array:
     """Return the number of live tokens of each sample: a lower bound on the positions that the sample alone takes."""
     if any(segments is not None for segments in table.segments):
         return segment_sums(spans_of(table).live, table.offset)
-    return live_lengths(table, *trained_tokens(table))
+    return live_lengths(table, label_runs(table))
 
 
 def is_too_long(table: SampleTable, max_length: int) -> BoolArray:
@@ -109,24 +113,42 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
     return sorted(parts, key=lambda part: int(part[0]))
 
 
-def _merge_causal(table: SampleTable, max_length: int, grouping: Grouping) -> Iterator[tuple[Int64Array, PackedBatch]]:
+def _merge_causal(
+    table: SampleTable, max_length: int, grouping: Grouping, effort: int
+) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table without segments."""
-    trained, cut = trained_tokens(table)
+    labels = label_runs(table)
     key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
-    forest = forest_of(table, live_lengths(table, trained, cut), key)
+    forest = forest_of(table, live_lengths(table, labels), key)
     if int((forest.length - forest.shared).sum()) <= max_length:
-        yield np.arange(len(table)), batch_of_forest(table, forest, trained, cut)
+        yield from batches_of_forest(table, forest, np.array([0, len(table)]), labels)
         return
     group = _codes_of_groups(table, grouping)[forest.samples]
-    batch = fill_batches(forest, units_of(group, count_positions(forest, group + 1)[1:], max_length), max_length)
-    rank = np.empty(len(batch), np.int64)
-    rank[forest.samples] = np.arange(len(batch))
-    for samples in _split_by_batch(batch[rank]):
-        yield samples, batch_of_forest(table, take_samples(forest, np.sort(rank[samples])), trained, cut)
+    unit = units_of(group, count_positions(forest, group + 1)[1:], max_length)
+    batch = fill_batches(forest, unit, max_length, effort)
+    batch = _number_by_first(batch, forest.samples)
+    rank, shared = split_forest(forest, batch)
+    forest = Forest(forest.samples[rank], forest.length[rank], shared)
+    yield from batches_of_forest(table, forest, indptr(np.bincount(batch)), labels)
+
+
+def _number_by_first(batch: Int64Array, samples: Int64Array) -> Int64Array:
+    """Return the batches numbered in the order of their first samples.
+
+    Parameters
+    ----------
+    batch, samples : (S,) int64
+        Batch of each sample of a forest, and its index in the table.
+    """
+    first = np.full(int(batch.max()) + 1, len(samples), np.int64)
+    np.minimum.at(first, batch, samples)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[batch]
 
 
 def _merge_segmented(
-    table: SampleTable, max_length: int, grouping: Grouping
+    table: SampleTable, max_length: int, grouping: Grouping, effort: int
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table each group of which has segments."""
     spans = spans_of(table)
@@ -142,7 +164,7 @@ def _merge_segmented(
     unit = units_of(group, sizes, max_length)
     forest = forest_of_sets(unite_sets(needed, unit))
     batch = np.empty(len(forest.samples), np.int64)
-    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length)
+    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length, effort)
     for samples in _split_by_batch(batch[unit]):
         yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 

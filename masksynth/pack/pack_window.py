@@ -23,6 +23,9 @@ from masksynth.pack.write_folder import batch_content, entry_of_batch, store_bat
 from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 
+EFFORT = 1_500_000
+"""Effort of the search for fewer positions in a window: one to two seconds, and none where a lower bound is met."""
+
 
 class PackedWindow(NamedTuple):
     """A window that is merged and checked.
@@ -66,7 +69,7 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     grouping = choose_grouping(options.split_groups, options.separate_groups)
     entries: list[Entry] = []
     contents: list[Content] = []
-    for part, chosen, batch in batches_of(table, options.max_length, grouping):
+    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         checked = perf_counter()

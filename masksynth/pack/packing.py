@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -158,39 +158,42 @@ def pack_samples(
         If the folder cannot be written, or workers die of one window again and again.
     """
     _check_options(max_length, window, token_fields, key_fields)
-    target = None if output is None else Path(os.path.abspath(output)).resolve()
-    fields, keys = (*TOKEN_FIELDS, *token_fields), (*KEY_FIELDS, *key_fields)
     choose_grouping(split_groups, separate_groups)
     options = Options(
         max_length=int(max_length),
         window=int(window),
-        token_fields=fields,
-        key_fields=keys,
+        token_fields=(*TOKEN_FIELDS, *token_fields),
+        key_fields=(*KEY_FIELDS, *key_fields),
         skip_long=bool(skip_long),
         version=versions()["masksynth"],
         split_groups=bool(split_groups),
         separate_groups=bool(separate_groups),
         chats=None if chats is None else dict(chats),
     )
-    places = places_of(samples)
-    inputs = [place for place in places or () if isinstance(place, (str, Path)) and place != "-"]
     summary = Summary(max_length, int(window), missing={*token_fields, *key_fields})
-    count = choose_jobs(jobs, executor)
+    target = None if output is None else Path(os.path.abspath(output)).resolve()
+    with _explain_errors(samples, target), ExitStack() as stack:
+        count = choose_jobs(jobs, executor)
+        folder, done = None, 0
+        if target is not None:
+            inputs = [place for place in places_of(samples) or () if isinstance(place, (str, Path)) and place != "-"]
+            settings = msgspec.to_builtins(options)
+            folder, done = stack.enter_context(open_draft_folder(target, settings, resume, force, inputs))
+        with open_crew(count, executor, folder) as (crew, parsing):
+            parts = read_run(samples, token_fields, key_fields, parsing._replace(seconds=summary.seconds))
+            with closing(cast(Generator[Part, None, None], parts)):
+                for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
+                    progress(_progress_line(each))
+        if folder is not None and target is not None:
+            finish_folder(folder, target, options, summary.skipped, force)
+    return summary
+
+
+@contextmanager
+def _explain_errors(samples: Samples, target: Path | None) -> Iterator[None]:
+    """Say what is kept of a run whose workers died, or that could not read or write a file."""
     try:
-        settings = msgspec.to_builtins(options)
-        with (
-            _no_folder() if target is None else open_draft_folder(target, settings, resume, force, inputs) as (
-                folder,
-                done,
-            )
-        ):
-            with open_crew(count, executor, folder) as (crew, parsing):
-                parts = read_run(samples, token_fields, key_fields, parsing._replace(seconds=summary.seconds))
-                with closing(cast(Generator[Part, None, None], parts)):
-                    for each in _pack_windows(windows(parts, window), folder, done, options, summary, crew):
-                        progress(_progress_line(each))
-            if folder is not None and target is not None:
-                finish_folder(folder, target, options, summary.skipped, force)
+        yield
     except WorkerDied as error:
         kept = "" if target is None else "; complete windows are kept for --resume"
         remedy = "; if memory is short, give fewer --jobs or a smaller --window"
@@ -200,12 +203,6 @@ def pack_samples(
         if target is not None and draft_of(target).exists():
             kept = f"; finish what is in {draft_of(target)} with --resume"
         raise MasksynthError(f"{error.filename or target or samples}: {error.strerror or error}{kept}") from error
-    return summary
-
-
-@contextmanager
-def _no_folder() -> Iterator[tuple[None, int]]:
-    yield None, 0
 
 
 def _progress_line(summary: Summary) -> str:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from masksynth.mask import Mask
 from masksynth.mask.csr import indptr, repeat_ranges
 from masksynth.mask.typing import Int32Array, Int64Array
+from masksynth.pack.label_runs import Runs
 from masksynth.pack.prefix import Forest, nearest_smaller
-
-Rows = tuple[Int64Array, Int32Array, Int32Array]
-"""(row_offset, key_start, key_end) of a mask of one table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +52,8 @@ class Layout:
     ----------
     block : (S,) int64
         Block of each sample of the forest.
-    size : (B,) int64
-        Positions of each block; 0 for that of a sample without live tokens.
+    first, size : (B,) int64
+        First position, and number of positions, of each block; 0 for that of a sample without live tokens.
     cut : (B + 1,) int64
         Row pointers of the blocks into the runs.
     low, base, count : (R,) int64
@@ -63,6 +62,7 @@ class Layout:
     """
 
     block: Int64Array
+    first: Int64Array
     size: Int64Array
     cut: Int64Array
     low: Int64Array
@@ -101,11 +101,11 @@ def lay_out(forest: Forest) -> Layout:
     owner, begin, base, count = (np.concatenate(column) for column in zip(*steps, strict=True))
     order = np.lexsort((begin, owner))  # block after block, from the root down
     cut = indptr(np.bincount(owner, minlength=len(head)))
-    return Layout(np.cumsum(opens) - 1, size, cut, begin[order], base[order], count[order])
+    return Layout(np.cumsum(opens) - 1, start, size, cut, begin[order], base[order], count[order])
 
 
-def build_rows(layout: Layout) -> Rows:
-    """Return the rows of all positions: position q attends to the path from the root to q, one interval for each run.
+def build_mask(layout: Layout) -> Mask:
+    """Return the mask of all positions: position q attends to the path from the root to q, one interval for each run.
 
     Parameters
     ----------
@@ -114,8 +114,11 @@ def build_rows(layout: Layout) -> Rows:
     Examples
     --------
     >>> layout = lay_out(Forest(np.arange(2), length=np.array([3, 2]), shared=np.array([0, 1])))
-    >>> [column.tolist() for column in build_rows(layout)]
-    [[0, 1, 2, 3, 5], [0, 0, 0, 0, 3], [1, 2, 3, 1, 4]]
+    >>> print(build_mask(layout))
+    ■ · · ·
+    ■ ■ · ·
+    ■ ■ ■ ·
+    ■ · · ■
     """
     width = np.diff(layout.cut)
     offset = indptr(np.repeat(width, layout.size))
@@ -124,7 +127,8 @@ def build_rows(layout: Layout) -> Rows:
     # the rows of a block differ in the last interval alone, which ends with the position itself
     key_start, key_end = (_tile_slices(bound, cut, size) for bound in (begin, end))
     key_end[offset[1:] - 1] = np.arange(1, len(offset), dtype=np.int32)
-    return offset, key_start, key_end
+    # valid: the runs of a block ascend from the root down, and no two touch
+    return Mask.from_valid_arrays(offset[None], key_start, key_end)
 
 
 def _tile_slices(bound: Int32Array, cut: list[int], times: list[int]) -> Int32Array:
@@ -134,8 +138,8 @@ def _tile_slices(bound: Int32Array, cut: list[int], times: list[int]) -> Int32Ar
     return np.frombuffer(bytearray().join(parts), np.int32)
 
 
-def paths_of_samples(layout: Layout, forest: Forest, order: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the runs of positions on each sample's path, from the root down: first position and number of each.
+def paths_of_samples(layout: Layout, forest: Forest, order: Int64Array) -> Runs:
+    """Return the runs of positions on each sample's path, from the root down.
 
     Parameters
     ----------
@@ -147,7 +151,18 @@ def paths_of_samples(layout: Layout, forest: Forest, order: Int64Array) -> tuple
     block = layout.block[order]
     runs = np.diff(layout.cut)[block]
     entry = repeat_ranges(layout.cut[block], runs)
-    count = layout.count[entry]
-    final = (np.cumsum(runs) - 1)[runs > 0]
+    cut, count = indptr(runs), layout.count[entry]
+    final = cut[1:][runs > 0] - 1
     count[final] = forest.length[order][runs > 0] - layout.low[entry[final]]  # the last run ends where the sample does
-    return layout.base[entry], count
+    return Runs(layout.base[entry], count, cut)
+
+
+def slice_layout(layout: Layout, low: int, high: int) -> Layout:
+    """Return the layout of the samples ``low <= i < high`` by themselves; the first of them shares nothing."""
+    block = layout.block[low:high]
+    blocks = slice(int(block[0]), int(block[-1]) + 1)
+    cut = layout.cut[blocks.start : blocks.stop + 1]
+    runs = slice(int(cut[0]), int(cut[-1]))
+    first, low_of_run, count = layout.first[blocks], layout.low[runs], layout.count[runs]
+    base = layout.base[runs] - first[0]
+    return Layout(block - block[0], first - first[0], layout.size[blocks], cut - cut[0], low_of_run, base, count)

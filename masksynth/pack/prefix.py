@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from masksynth.mask.csr import factorize, indptr, run_starts
 from masksynth.mask.typing import AnyArray, Int64Array
-from masksynth.pack.sample_columns import IGNORED, SampleTable, key_of
+from masksynth.pack.sample_columns import SampleTable, key_of
 
 SHORTEST, LONGEST = 32, 1024
 """Tokens of a pair compared at a time: the first number at first, doubled up to the second while nothing differs."""
@@ -45,26 +45,9 @@ class Forest:
     shared: Int64Array
 
 
-def trained_tokens(table: SampleTable) -> tuple[Int64Array, Int64Array]:
-    """Return the flat indices of the trained labels, ``(E,)``, and the row pointers of the samples into them."""
-    trained = np.flatnonzero(table.labels != IGNORED)
-    return trained, np.searchsorted(trained, table.offset)
-
-
-def live_lengths(table: SampleTable, trained: Int64Array, cut: Int64Array) -> Int64Array:
-    """Return the number of live tokens of each causal sample: those before its last trained label.
-
-    No prediction depends on the others.
-
-    Parameters
-    ----------
-    table : SampleTable
-    trained, cut
-        As `trained_tokens` returns them.
-    """
-    has_label = cut[1:] > cut[:-1]
-    last = trained[np.maximum(cut[1:] - 1, 0)] if len(trained) else np.zeros(len(table), np.int64)
-    return np.where(has_label, last - table.offset[:-1], 0)
+def slice_forest(forest: Forest, low: int, high: int) -> Forest:
+    """Return the samples ``low <= i < high``, the first of which must share nothing."""
+    return Forest(forest.samples[low:high], forest.length[low:high], forest.shared[low:high])
 
 
 def identities(table: SampleTable) -> Int64Array:

@@ -13,10 +13,11 @@ from masksynth.errors import InvalidInstance
 from masksynth.files import match_files
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.dimensions import refuse_other_dimensions
+from masksynth.pack.freed_memory import keep_freed_memory
 from masksynth.pack.read_files import Source, block_tables, read_parts
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable
 from masksynth.pack.screening import refuse_repeated_ids, refuse_shifted_labels
-from masksynth.pack.table_parts import Part, Store, keep_table, part_of, remove_with
+from masksynth.pack.table_parts import Part, Store, Stored, keep_table, load_text, part_of, remove_with
 from masksynth.pack.text_lines import Block
 from masksynth.workers.ordered import Call, read_ahead
 
@@ -44,11 +45,26 @@ def run_here(items: Iterable[Any], ahead: int) -> Iterator[Any]:
 
 
 class Parsing(NamedTuple):
-    """Where lines are parsed, how many blocks ahead, and how the tables are stored; gets the ``seconds`` of reading."""
+    """Where lines are parsed, and how texts and tables get there and back.
+
+    Parameters
+    ----------
+    run : callable
+        `run_here` or `Crew.map`.
+    ahead : int
+        How many blocks are on their way at a time.
+    store : callable
+        How the table of a block is returned.
+    send : callable
+        How the text of a block is handed over: as it is, or stored in a file.
+    seconds : dict
+        The time that reading takes is added to ``read``.
+    """
 
     run: Run
     ahead: int
     store: Store
+    send: Callable[[bytes], bytes | Stored]
     seconds: dict[str, float]
 
     def add(self, seconds: float) -> None:
@@ -56,7 +72,7 @@ class Parsing(NamedTuple):
         self.seconds["read"] = self.seconds.get("read", 0.0) + seconds
 
 
-HERE = Parsing(run_here, 1, keep_table, {})
+HERE = Parsing(run_here, 1, keep_table, bytes, {})
 
 
 def places_of(samples: Samples) -> list[Place] | None:
@@ -124,7 +140,7 @@ def _parts_of_files(
         _is_file(place) for place in places
     ):  # a pipe may never end, and is not to hold the exit
         pieces = read_ahead(pieces, BLOCKS_AHEAD)
-    for result in where.run((_call_of(source, piece, where.store) for source, piece in pieces), where.ahead):
+    for result in where.run((_call_of(source, piece, where) for source, piece in pieces), where.ahead):
         if isinstance(result, Part):
             yield result
             continue
@@ -134,17 +150,19 @@ def _parts_of_files(
             raise result.error
 
 
-def _call_of(source: Source, piece: Block | SampleTable, store: Store) -> Call | Part:
+def _call_of(source: Source, piece: Block | SampleTable, where: Parsing) -> Call | Part:
     if isinstance(piece, SampleTable):
-        return remove_with(part_of(piece, store))
-    return Call(f"{source.name}: lines from {piece.number}", parse_block, (source, piece, store))
+        return remove_with(part_of(piece, where.store))
+    arguments = (source, piece.number, where.send(piece.text), where.store)
+    return Call(f"{source.name}: lines from {piece.number}", parse_block, arguments)
 
 
-def parse_block(source: Source, block: Block, store: Store) -> Parsed:
-    """Parse and check a block of lines."""
+def parse_block(source: Source, number: int, text: bytes | Stored, store: Store) -> Parsed:
+    """Parse and check a block of lines, the first of which has a number in its file."""
+    keep_freed_memory()
     start, parts = perf_counter(), list[Part]()
     try:
-        for table in block_tables(source, block):
+        for table in block_tables(source, Block(number, load_text(text))):
             parts.append(part_of(table, store))
     except InvalidInstance as error:
         return Parsed(parts, error, perf_counter() - start)

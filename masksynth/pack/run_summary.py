@@ -30,7 +30,7 @@ class Summary:
     counts : mapping of str to int
         Samples, tokens, positions, lower bounds, pairs, blocks, ..., summed over all windows.
     seconds : dict
-        ``read``, ``merge``, ``check`` and ``write``, of this run.
+        ``read``, ``merge``, ``check`` and ``write``, of this run, each summed over all processes.
     scattered : dict
         Groups that were merged in parts, because a window ended between their samples.
     cut : dict

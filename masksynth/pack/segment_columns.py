@@ -9,8 +9,7 @@ import numpy as np
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import repeat_ranges
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.pack.prefix import trained_tokens
-from masksynth.pack.sample_columns import SampleTable
+from masksynth.pack.sample_columns import IGNORED, SampleTable
 from masksynth.pack.visibility import CAUSAL, FULL, SELF, Segment
 
 
@@ -103,7 +102,7 @@ def _find_predictors(
     table: SampleTable, start: Int64Array, length: Int64Array, predicts_itself: BoolArray, after: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
     """Return the flat indices of the trained labels and of the token that predicts each."""
-    trained, _ = trained_tokens(table)
+    trained = np.flatnonzero(table.labels != IGNORED)
     segment = segment_of_token(start, length, trained)
     # last token of the segment that predicts the first label of each segment; after = -1 reads the last row, unused
     last = np.where((after >= 0) & (length[after] > 0), start[after] + length[after] - 1, -1)

@@ -22,9 +22,11 @@ from masksynth.mask.csr import (
     run_starts,
 )
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted
-from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.pack.position_layout import Rows
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.pack.segment_columns import Spans, segment_of_token
+
+Rows = tuple[Int64Array, Int32Array, Int32Array]
+"""(row_offset, key_start, key_end) of a mask of one table."""
 
 
 @dataclass(frozen=True, eq=False)

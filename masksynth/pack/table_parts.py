@@ -8,8 +8,9 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from masksynth.pack.sample_columns import SampleTable, join, select, slice_sampl
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A file in which `store_file` has stored a table."""
+    """A file in which a table or a text waits for its worker."""
 
     path: str
 
@@ -122,10 +123,29 @@ def store_bytes(table: SampleTable) -> bytes:
 
 def store_file(folder: str, table: SampleTable) -> Stored:
     """Write a table to a new file of a folder, for workers of this machine; an OSError names the file."""
+    return _write_new(folder, lambda file: pickle.dump(_narrow(table), file, pickle.HIGHEST_PROTOCOL))
+
+
+def store_text(folder: str, text: bytes) -> Stored:
+    """Write a text to a new file of a folder, which is faster than a pipe; an OSError names the file.
+
+    The file is removed as soon as nothing in this process refers to the result.
+    """
+    stored = _write_new(folder, lambda file: file.write(text))
+    weakref.finalize(stored, _remove, stored.path)
+    return stored
+
+
+def load_text(text: bytes | Stored) -> bytes:
+    """Return a text that may be stored."""
+    return Path(text.path).read_bytes() if isinstance(text, Stored) else text
+
+
+def _write_new(folder: str, write: Callable[[IO[bytes]], Any]) -> Stored:
     path = os.path.join(folder, token_hex(8))
     try:
         with open(path, "wb") as file:
-            pickle.dump(_narrow(table), file, pickle.HIGHEST_PROTOCOL)
+            write(file)
     except OSError as error:  # a write does not know the name of its file
         raise OSError(error.errno, error.strerror, path) from error
     return Stored(path)

@@ -5,7 +5,7 @@ from masksynth.tasks.value_text import count
 from masksynth.terminal.command_group import Commands
 from masksynth.terminal.error_lines import Refused
 from masksynth.terminal.input_files import check_outputs, input_files, read_instance, standard_input
-from masksynth.terminal.options import INSTANCE, JSON, QUIET, layers_option, output_file
+from masksynth.terminal.options import INSTANCE, JSON, QUIET, layers_choice, layers_option, output_file
 from masksynth.terminal.output_text import depth, plain, print_json, progress, to_the_end
 from masksynth.terminal.subject_options import (
     BATCH,
@@ -34,6 +34,7 @@ __all__ = [
     "count",
     "depth",
     "input_files",
+    "layers_choice",
     "layers_option",
     "mask_options",
     "output_file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,12 @@ from masksynth.tasks.canonical import SHOWN, shown
 INSTANCE = click.argument("instance", type=click.Path(allow_dash=True))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code is the result.")
+
+
+def layers_choice(what: str, default: str) -> Callable[[Any], Any]:
+    """Return the option ``--layers`` of a command: what the number means, and what holds without the option."""
+    help_text = f"{what}, or 'any' [default: {default}]."
+    return click.option("--layers", callback=layers_option, metavar="COUNT", help=help_text)
 
 
 def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> Any:

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from masksynth.torch.attention import attention_mask, block_mask
     from masksynth.torch.collator import Collator
+    from masksynth.torch.folding.fold import Fold, fold
+    from masksynth.torch.folding.report import FoldReport
     from masksynth.torch.loss_edges import (
         SampleLogprobs,
         loss_divisor,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "attention": ("attention_mask", "block_mask"),
     "collator": ("Collator",),
+    "folding.fold": ("Fold", "fold"),
+    "folding.report": ("FoldReport",),
     "loss_edges": ("SampleLogprobs", "loss_divisor", "merged_loss", "packed_loss", "sample_logprobs", "total_weight"),
     "merged_batch": ("Batch", "batch_of", "load"),
     "model_check.check_model": ("check_model",),
@@ -66,6 +70,8 @@ __all__ = [
     "Architecture",
     "Batch",
     "Collator",
+    "Fold",
+    "FoldReport",
     "ModelFinding",
     "ModelReport",
     "PackedDataset",
@@ -79,6 +85,7 @@ __all__ = [
     "batch_of",
     "block_mask",
     "check_model",
+    "fold",
     "load",
     "loss_divisor",
     "merged_loss",

@@ -135,6 +135,7 @@ def _drop_dominated(holdings: Holdings) -> Holdings:
     held = np.diff(holdings.offset)
     classes = owner[by_unit]
     kept = np.ones(len(degree), bool)
+    holds = np.zeros(len(degree), bool)  # whether each unit holds a class; all False between two classes
     for unit in range(len(degree)):
         own = classes[start[unit] : start[unit + 1]]
         fewest = int(own[np.argmin(held[own])]) if len(own) else -1
@@ -143,7 +144,10 @@ def _drop_dominated(holdings: Holdings) -> Holdings:
         rivals = holdings.unit[holdings.offset[fewest] : holdings.offset[fewest + 1]]
         rivals = rivals[kept[rivals] & (rivals != unit)]  # one that was left out is inside a unit that was not
         for number in own.tolist():
-            rivals = rivals[np.isin(rivals, holdings.unit[holdings.offset[number] : holdings.offset[number + 1]])]
+            members = holdings.unit[holdings.offset[number] : holdings.offset[number + 1]]
+            holds[members] = True
+            rivals = rivals[holds[rivals]]
+            holds[members] = False
             if not len(rivals):
                 break
         kept[unit] = not len(rivals)

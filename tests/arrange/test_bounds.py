@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.arrange import arrange, bound
+from masksynth.arrange import arrange, best_order, bound, counts, permuted
 from masksynth.arrange.bounds import bound_by_components, connected_components, is_forest, most_groups
 from masksynth.backends import Status
+from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
+from masksynth.verify import block_bounds, check_arrangement
+from masksynth.verify.block_bounds import count_nonempty, least_nonempty
 from tests.arrange.naive import fewest
 from tests.arrange.samples import random_order, random_relation, random_tree
 
@@ -107,3 +110,36 @@ def test_chains_attain_it(lengths, expected):
     ]
     mask = Mask.from_intervals([rows])
     assert bound(mask, 4) == expected == fewest(mask.dense(), 4)
+
+
+@given(seed=SEEDS, size=st.integers(1, 40), block=st.integers(1, 9))
+@settings(max_examples=150, deadline=None)
+def test_the_checker_proves_the_same_bound_and_counts_the_same_blocks(seed, size, block):
+    mask = small_mask(seed, size)
+    order = np.random.default_rng(seed).permutation(size)
+    least, nonempty = bound(mask, block), counts(permuted(mask, order), block).nonempty
+    assert least_nonempty(mask, block) == least
+    check_arrangement(mask, order, nonempty, least, block)
+    for wrong in ((order, nonempty, least + 1), (order, nonempty + 1, least), (order[:-1], nonempty, least)):
+        with pytest.raises(WrongAnswer):
+            check_arrangement(mask, *wrong, block)
+    check_arrangement(Mask.from_intervals([[]]), np.zeros(0, np.int64), 0, 0, block)
+
+
+def test_runs_of_keys_are_counted_in_parts(monkeypatch):
+    mask, order = random_relation(np.random.default_rng(3), 60, 0.2), np.random.default_rng(4).permutation(60)
+    monkeypatch.setattr(block_bounds, "CHUNK", 7)
+    assert count_nonempty(mask, order, 4) == counts(permuted(mask, order), 4).nonempty
+
+
+@pytest.mark.parametrize("name", ["bound", "counts"])
+def test_a_forged_bound_or_count_is_refused(monkeypatch, name):
+    """Either would be printed as a fact."""
+    true = getattr(best_order, name)
+    forged = {
+        "bound": lambda mask, block: true(mask, block) + 1,
+        "counts": lambda mask, block: true(mask, block)._replace(nonempty=true(mask, block).nonempty + 1),
+    }
+    monkeypatch.setattr(best_order, name, forged[name])
+    with pytest.raises(WrongAnswer, match="arrangement: claims"):
+        arrange(random_tree(np.random.default_rng(0), 40, 0.7), 4)

@@ -367,3 +367,21 @@ def test_how_far_the_positions_are_from_the_least_number(tmp_path):
     both = masksynth("pack", path, "--split-groups", "--separate-groups")
     assert "split_groups and separate_groups contradict each other" in both.stderr
     assert both.returncode == 2
+
+
+def test_the_next_run_removes_the_tables_of_a_killed_run_that_only_counted(tmp_path):
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    path, place = many(tmp_path / "samples.jsonl.gz", 100), {"TMPDIR": str(tables)}
+    process = subprocess.Popen(
+        [COMMAND, "pack", "-", "--jobs", "2", "--quiet"], stdin=subprocess.PIPE, env=ENVIRONMENT | place
+    )
+    while not (running := list(tables.iterdir())):
+        time.sleep(0.01)
+    assert masksynth("pack", path, "--jobs", "2", environment=place).returncode == 0
+    assert list(tables.iterdir()) == running  # its run has not ended
+    process.kill()
+    process.communicate()
+    assert list(tables.iterdir()) == running
+    assert masksynth("pack", path, "--jobs", "2", environment=place).returncode == 0
+    assert not list(tables.iterdir())

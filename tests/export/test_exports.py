@@ -20,7 +20,7 @@ from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.targets import TARGETS, export_arrays, summary
 from masksynth.mask import Mask
-from masksynth.mask.intervals import columns, count_column_intervals
+from masksynth.mask.column_intervals import columns, count_column_intervals
 from masksynth.merge import merge
 from tests.export import decode
 from tests.export.masks import MASKS, packing

@@ -10,11 +10,19 @@ import sys
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save, save_file
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export import content_hash, merged_arrays
-from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes, same_arrays
+from masksynth.export.formats import (
+    first_wrongly_stored,
+    npz_bytes,
+    read_npz,
+    read_safetensors,
+    safetensors_bytes,
+    same_arrays,
+    sorted_metadata,
+)
 from tests.export.samples import merged_task, random_mask
 
 VIEWS = [
@@ -44,6 +52,27 @@ def test_other_readers_see_the_same(tmp_path):
         assert set(file.keys()) == set(arrays)
         assert all(np.array_equal(file.get_tensor(name), array) for name, array in arrays.items())
     assert same_arrays(arrays, dict(np.load(tmp_path / "a.npz", allow_pickle=False))) == ""
+
+
+def test_files_are_those_of_the_library():
+    """Any types, shapes, and an order of names that is not theirs."""
+    types = ("b1", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8")
+    arrays = {f'{chr(97 + 5 * i % 12)} "{t}"': np.ones((i % 3, 2)[: 1 + i % 2], t) for i, t in enumerate(types)}
+    written = safetensors_bytes(arrays)
+    metadata = {"schema": "1", "content_hash": content_hash(arrays)}
+    assert written == b"".join(sorted_metadata(save(arrays, metadata=metadata)))
+
+
+def test_a_wrongly_stored_array_is_named(tmp_path):
+    arrays = {"a": np.array([np.nan, 1.0]), "b": np.arange(3)}
+    (tmp_path / "x.safetensors").write_bytes(safetensors_bytes(arrays))
+    assert first_wrongly_stored(arrays, tmp_path / "x.safetensors") == ""
+    for other, name in (
+        ({"a": arrays["a"]}, "b"),
+        ({**arrays, "c": arrays["b"]}, "c"),
+        ({**arrays, "b": -arrays["b"]}, "b"),
+    ):
+        assert first_wrongly_stored(other, tmp_path / "x.safetensors") == name
 
 
 def test_same_bytes_in_every_process(tmp_path):

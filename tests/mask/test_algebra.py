@@ -29,6 +29,20 @@ def test_boolean_operations(pair):
     assert algebra.product(a, b) == mask(one.astype(int) @ other.astype(int) > 0)
 
 
+def rows_of_intervals(size):
+    """Masks with one interval in each row, q - 1 .. q + 1 or longer at its ends; a third have neighbours that touch."""
+    bounds = st.tuples(st.integers(-1, 2), st.integers(0, 3))
+    return st.lists(bounds, min_size=size, max_size=size).map(
+        lambda rows: np.array([[q - a <= k <= q - a + b for k in range(size)] for q, (a, b) in enumerate(rows)])
+    )
+
+
+@given(st.integers(1, 9).flatmap(lambda size: st.tuples(relations(size=size), rows_of_intervals(size))))
+def test_products_with_rows_that_are_intervals(pair):
+    later, earlier = pair
+    assert algebra.product(mask(later), mask(earlier)) == mask(later.astype(int) @ earlier.astype(int) > 0)
+
+
 @given(relations(20), st.integers(0, 9))
 def test_powers(relation, exponent):
     assert algebra.power(mask(relation), exponent) == mask(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.mask import Mask, dense, intervals
+from masksynth.mask import Mask, check_rows, column_intervals, dense, intervals
 from tests.mask.test_mask import dense_masks, runs
 from tests.posets.strategies import relations
 
@@ -51,9 +51,9 @@ def test_coalesce_disjoint_and_sorted(triples):
     arrays, pairs = as_arrays(triples), pairs_of(triples)
     if sum(length for _, _, length in triples) > len(pairs):
         with pytest.raises(WrongAnswer, match=r"row \d+ lists key \d+ twice"):
-            intervals.coalesce_disjoint(arrays, "rows")
+            check_rows.coalesce_disjoint(arrays, "rows")
         return
-    assert listed(intervals.coalesce_disjoint(arrays, "rows")) == expected_runs(pairs)
+    assert listed(check_rows.coalesce_disjoint(arrays, "rows")) == expected_runs(pairs)
     kept = sorted(triple for triple in triples if triple[2])
     query, start, end = (array.astype(np.int32) for array in as_arrays(kept))
     found = intervals.coalesce_sorted(query, start, end)
@@ -71,8 +71,8 @@ def test_rows_and_columns(array):
         assert intervals.query_of_interval(mask, number).tolist() == rows[0].tolist()
         assert np.array_equal(np.stack(intervals.expand(rows), axis=1), np.argwhere(table))
         assert intervals.count_intervals(mask, number).tolist() == [len(runs(row)) for row in table]
-        assert intervals.count_column_intervals(mask, number).tolist() == [len(runs(row)) for row in table.T]
-        offset, start, end = intervals.columns(mask, number)
+        assert column_intervals.count_column_intervals(mask, number).tolist() == [len(runs(row)) for row in table.T]
+        offset, start, end = column_intervals.columns(mask, number)
         assert listed((start, end)) == [run for row in table.T for run in runs(row)]
         assert np.diff(offset).tolist() == [len(runs(row)) for row in table.T]
         assert intervals.count_covering(rows, mask.size).tolist() == table.sum(axis=0).tolist()
@@ -82,19 +82,30 @@ def test_rows_and_columns(array):
         ]
         alone = intervals.build_mask(rows, mask.size)
         assert alone == Mask.from_dense(table)
-        intervals.check_rows(mask, number, rows, "rows")
+        check_rows.check_rows(mask, number, rows, "rows")
     assert intervals.stack_tables([Mask.from_dense(table) for table in tables]) == mask
     assert intervals.stack_tables([mask, mask]).tables == 2 * mask.tables
+
+
+@given(dense_masks(), st.integers(0, 3))
+def test_columns_are_equal_however_many_rows_are_compared_at_once(array, most):
+    mask = Mask.from_dense(array)
+    expected = [column_intervals.columns(mask, table) for table in range(mask.tables)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(column_intervals, "MOST_INTERVALS", most)
+        for table, columns in enumerate(expected):
+            assert all(map(np.array_equal, column_intervals.columns(mask, table), columns))
+            assert np.array_equal(column_intervals.count_column_intervals(mask, table), np.diff(columns.offset))
 
 
 @given(st.integers(0, 6).flatmap(lambda size: st.tuples(relations(size=size), relations(size=size))))
 def test_first_row_that_differs(pair):
     first, second = map(Mask.from_dense, pair)
     differing = np.flatnonzero((pair[0] != pair[1]).any(axis=1)).tolist()
-    assert intervals.compare(intervals.row_intervals(first), second) == (differing[0] if differing else None)
+    assert check_rows.compare(intervals.row_intervals(first), second) == (differing[0] if differing else None)
     if differing:
         with pytest.raises(WrongAnswer, match=f"table 0: row {differing[0]} attends to"):
-            intervals.check_rows(second, 0, intervals.row_intervals(first), "rows")
+            check_rows.check_rows(second, 0, intervals.row_intervals(first), "rows")
 
 
 def test_tables_are_checked():
@@ -105,7 +116,7 @@ def test_tables_are_checked():
 
 
 def test_text_of_intervals_is_cut():
-    assert intervals.format_intervals([(0, 1), (2, 4), (6, 7)], 2) == "0 2..3 ..."
+    assert check_rows.format_intervals([(0, 1), (2, 4), (6, 7)], 2) == "0 2..3 ..."
 
 
 @given(dense_masks(), st.integers(1, 4))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
+import loky
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ import pytest
 from loky import ProcessPoolExecutor
 
 from masksynth.errors import InvalidInstance
-from masksynth.pack import pack_samples, text_lines
+from masksynth.pack import open_crew, pack_samples, text_lines
 from masksynth.workers.ordered import Call, Crew, WorkerDied, read_ahead
 from masksynth.workers.pool import ExecutorBroke, LocalPool, PoolOptions
 
@@ -272,3 +273,20 @@ def test_large_samples_keep_their_numbers(tmp_path):
     pack_samples(rows, tmp_path / "two", jobs=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
     assert np.iinfo(np.int32).max == top
+
+
+def test_large_files_suggest_several_jobs(files, monkeypatch):
+    plain, packed = str(files / "a.jsonl"), str(files / "b.jsonl.gz")
+    text = len((files / "a.jsonl").read_bytes())
+    monkeypatch.setattr(loky, "cpu_count", lambda: 16)
+    monkeypatch.setattr(open_crew, "TEXT", text // 3)
+    monkeypatch.setattr(open_crew, "RATIO", 1)
+    assert open_crew.suggest_jobs(plain) == 3
+    assert open_crew.suggest_jobs([plain, plain, packed]) == 6
+    monkeypatch.setattr(open_crew, "RATIO", 100)
+    assert open_crew.suggest_jobs([plain, packed]) == open_crew.FED
+    monkeypatch.setattr(loky, "cpu_count", lambda: 2)
+    assert open_crew.suggest_jobs(str(files / "*.jsonl*")) == 2
+    monkeypatch.setattr(open_crew, "TEXT", text)
+    assert open_crew.suggest_jobs(plain) == open_crew.suggest_jobs(str(files / "missing")) == 1
+    assert open_crew.suggest_jobs([plain, packed, "-"]) == 1

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.pack.assemble import batch_of_forest
+from masksynth.pack.assemble import batches_of_forest
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.position_layout import build_rows, lay_out, paths_of_samples
-from masksynth.pack.prefix import Forest, are_chained, chain_ends, forest_of, nearest_smaller, trained_tokens
+from masksynth.pack.label_runs import label_runs
+from masksynth.pack.position_layout import build_mask, lay_out, paths_of_samples
+from masksynth.pack.prefix import Forest, are_chained, chain_ends, forest_of, nearest_smaller
 from tests.pack.test_prefix import naive_prefix
 
 
@@ -86,42 +89,46 @@ def test_a_layout_is_a_trie_depth_first(drawn):
     forest = forest_of_texts(texts, keys)
     paths, rows = trie(texts, keys, forest.samples.tolist())
     layout = lay_out(forest)
-    offset, start, end = build_rows(layout)
+    mask = build_mask(layout)
+    offset, start, end = mask.row_offset[0], mask.key_start, mask.key_end
     assert offset.tolist()[-1] == len(start) == len(end)
     bounds = [range(offset[q], offset[q + 1]) for q in range(len(offset) - 1)]
     assert [[key for t in row for key in range(start[t], end[t])] for row in bounds] == rows
     touching = start[1:] <= end[:-1]
     assert not touching[np.setdiff1d(np.arange(1, len(start)), offset) - 1].any()
     order = np.argsort(forest.samples)
-    base, count = paths_of_samples(layout, forest, order)
-    flat = [p for b, n in zip(base.tolist(), count.tolist(), strict=True) for p in range(b, b + n)]
-    assert flat == [position for i in range(len(texts)) for position in paths[i]]
-    assert count.min(initial=1) > 0
+    path = paths_of_samples(layout, forest, order)
+    runs = [[*range(first, first + n)] for first, n in zip(path.start.tolist(), path.count.tolist(), strict=True)]
+    walked = [[position for run in runs[a:b] for position in run] for a, b in pairwise(path.cut.tolist())]
+    assert walked == [paths[i] for i in range(len(texts))]
+    assert path.count.min(initial=1) > 0
 
 
 @settings(max_examples=60, deadline=None)
 @given(chained(), st.data())
-def test_the_batch_of_a_part_of_a_forest(drawn, data):
-    """Any consecutive samples, the first of which shares nothing any more."""
+def test_the_batches_of_consecutive_parts_of_a_forest(drawn, data):
+    """Parts begin anywhere, and the first sample of each shares nothing any more."""
     texts, keys = drawn
     table, forest = table_of_texts(texts), forest_of_texts(texts, keys)
-    low = data.draw(st.integers(0, len(texts) - 1))
-    high = data.draw(st.integers(low + 1, len(texts)))
-    shared = forest.shared[low:high].copy()
-    shared[0] = 0
-    part = Forest(forest.samples[low:high], forest.length[low:high], shared)
-    batch = batch_of_forest(table, part, *trained_tokens(table))
-    chosen = sorted(part.samples.tolist())
-    paths, rows = trie(texts, keys, part.samples.tolist())
-    assert batch.samples == tuple(chosen)
-    assert batch.positions == len(rows)
-    assert batch.sample_position.tolist() == [position for i in chosen for position in paths[i]]
-    assert [batch.mask.row(q).tolist() for q in range(batch.positions)] == rows
-    assert batch.loss_position.tolist() == [paths[i][-1] for i in chosen if texts[i]]
-    assert batch.dead_index.tolist() == [len(texts[i]) for i in chosen]
-    for i, path in paths.items():
-        assert batch.input_ids[path].tolist() == texts[i]
-        assert batch.position_ids[path].tolist() == [*range(len(path))]
+    cut = [0, *sorted(data.draw(st.sets(st.integers(1, max(1, len(texts) - 1))))), len(texts)]
+    cut = sorted(set(cut))
+    shared = forest.shared.copy()
+    shared[cut[:-1]] = 0
+    parts = Forest(forest.samples, forest.length, shared)
+    batches = list(batches_of_forest(table, parts, np.array(cut), label_runs(table)))
+    assert len(batches) == len(cut) - 1
+    for (samples, batch), low, high in zip(batches, cut[:-1], cut[1:], strict=True):
+        chosen = sorted(forest.samples[low:high].tolist())
+        paths, rows = trie(texts, keys, forest.samples[low:high].tolist())
+        assert list(batch.samples) == samples.tolist() == chosen
+        assert batch.positions == len(rows)
+        assert batch.sample_position.tolist() == [position for i in chosen for position in paths[i]]
+        assert [batch.mask.row(q).tolist() for q in range(batch.positions)] == rows
+        assert batch.loss_position.tolist() == [paths[i][-1] for i in chosen if texts[i]]
+        assert batch.dead_index.tolist() == [len(texts[i]) for i in chosen]
+        for i, path in paths.items():
+            assert batch.input_ids[path].tolist() == texts[i]
+            assert batch.position_ids[path].tolist() == [*range(len(path))]
 
 
 @pytest.mark.parametrize("values", [[], [5], [2, 2, 1, 3, 3, 0, 4], [-1, 3, 2, -1, 2]])

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from masksynth.pack.regrow import holdings_of, least_bins, least_positions
+from masksynth.pack.holdings import holdings_of, least_bins, least_positions
 from tests.pack.test_layout import chained, forest_of_texts
 from tests.partitions import partitions
 

@@ -10,8 +10,8 @@ import click
 import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.mask.check_rows import format_intervals
 from masksynth.mask.csr import run_starts
-from masksynth.mask.intervals import format_intervals
 from masksynth.terminal import (
     BATCH,
     JSON,

@@ -23,14 +23,27 @@ def unwrap(model: Any) -> Any:
         if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
             name = type(model).__name__
             raise Unsupported(f"{name} prepends learned tokens to the sequence, to which no merged row attends")
-        if hasattr(model, "_orig_mod"):
-            model = model._orig_mod
-        elif hasattr(model, "get_base_model"):
-            model = model.get_base_model()
-        elif isinstance(getattr(model, "module", None), torch.nn.Module):
-            model = model.module
-        else:
+        inside = _unwrap_once(model)
+        if inside is None:
             return model
+        model = inside
+
+
+def inner_model(model: Any) -> Any:
+    """Return the module inside its wrappers, as ``unwrap``, whatever tokens a wrapper prepends."""
+    while (inside := _unwrap_once(model)) is not None:
+        model = inside
+    return model
+
+
+def _unwrap_once(model: Any) -> Any:
+    """Return the module inside the outermost wrapper, or None if there is no wrapper."""
+    if hasattr(model, "_orig_mod"):
+        return model._orig_mod
+    if hasattr(model, "get_base_model"):
+        return model.get_base_model()
+    inside = getattr(model, "module", None)
+    return inside if isinstance(inside, torch.nn.Module) else None
 
 
 def warn_of_dropout(model: torch.nn.Module) -> None:

@@ -9,7 +9,9 @@ from time import monotonic
 STEP = 0.25
 """Effort of the first steps of an engine ..."""
 GROWTH = 0.2
-"""... and of later ones, relative to what it has spent: long calls of a SAT solver prove more than short ones."""
+"""... and of later ones, relative to what it has spent: long calls of a SAT solver prove more than short ones ..."""
+RACING_GROWTH = 0.05
+"""... and the same of the engine that looks between steps whether another process has found the proof."""
 
 
 @dataclass
@@ -48,6 +50,6 @@ class Budget:
         return Budget(None if self.until is None else now + max(0.0, self.until - now) / count, self.effort / count)
 
 
-def next_step(spent: float) -> float:
-    """Return the effort of the next step of an engine."""
-    return max(STEP, GROWTH * spent)
+def next_step(spent: float, growth: float = GROWTH) -> float:
+    """Return the effort of the next step of an engine that has spent some effort."""
+    return max(STEP, growth * spent)

@@ -8,10 +8,44 @@ from pysat.examples.rc2 import RC2
 
 EXHAUSTION = 2_000
 """Conflicts for one attempt to raise the bound of a core's sum."""
+MINIMIZATION = 100
+"""Conflicts for one attempt to remove a literal from a core ..."""
+ATTEMPTS = 200
+"""... and most attempts for one core."""
 
 
 class LimitedRC2(RC2):  # type: ignore[misc]
-    """RC2 of PySAT; a core's bound is raised as far as few conflicts prove."""
+    """RC2 of PySAT; cores are reduced, and the bound of a core's sum is raised, as far as few conflicts prove.
+
+    ``calls`` counts the calls of the solver in both.
+    """
+
+    calls = 0
+
+    def _is_core(self, assumptions: list[int], conflicts: int) -> bool:
+        """Return whether few conflicts refute the assumptions."""
+        self.calls += 1
+        self.oracle.conf_budget(conflicts)
+        return self.oracle.solve_limited(assumptions=assumptions) is False
+
+    def minimize_core(self) -> None:
+        """Remove literals from the core, the lightest first, while the solver proves that the others are a core.
+
+        PySAT's method gives up at the first attempt that reaches its limit.
+        """
+        open_literals = sorted(self.core, key=lambda literal: self.wght[literal])
+        needed: list[int] = []
+        last = self.calls + ATTEMPTS
+        while open_literals and self.calls < last:
+            literal, *rest = open_literals
+            if self._is_core([*needed, *rest], MINIMIZATION):
+                core = set(self.oracle.get_core() or ())
+                needed = [other for other in needed if other in core]
+                open_literals = [other for other in rest if other in core]
+            else:
+                needed.append(literal)
+                open_literals = rest
+        self.core = [*needed, *open_literals]
 
     def exhaust_core(self, tobj: Any) -> int | None:
         """Raise the bound of a core's sum while the solver refutes one more; None if all of the core is needed.
@@ -20,10 +54,7 @@ class LimitedRC2(RC2):  # type: ignore[misc]
         could not be given one: the bound would be wrong.
         """
         bound = 1
-        while True:
-            self.oracle.conf_budget(EXHAUSTION)
-            if self.oracle.solve_limited(assumptions=[*self.filt, -tobj.rhs[bound]]) is not False:
-                return bound
+        while self._is_core([*self.filt, -tobj.rhs[bound]], EXHAUSTION):
             self.cost += self.minw
             bound += 1
             if bound >= len(self.rels):
@@ -31,3 +62,4 @@ class LimitedRC2(RC2):  # type: ignore[misc]
             literal = -tobj.rhs[bound - 1]
             self.tobj[literal], self.bnds[literal] = tobj, bound - 1
             self.update_sum(literal)
+        return bound

@@ -31,7 +31,7 @@ from masksynth.sparse import (
 from masksynth.sparse.engines import SparseOutcome, Standing
 from masksynth.sparse.reduce import Component, Reduction
 from masksynth_solvers.encoding import OutOfTime
-from masksynth_solvers.sparse.budget import STEP, Budget, next_step
+from masksynth_solvers.sparse.budget import RACING_GROWTH, Budget, next_step
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.path_encoding import Formula
 from masksynth_solvers.sparse.processes import receive, run_engines
@@ -39,7 +39,9 @@ from masksynth_solvers.sparse.rank_engines import rank_engines
 
 Report = Callable[[int, int], None]
 
-START = (0.0, 2.0, 8.0)
+TRIAGE = 0.1
+"""Effort for which ``maxsat`` tries each component first."""
+START = (0.0, 3.0, 10.0)
 """Effort that the first engine spends before the second and the third join in ..."""
 SHARE = (1.0, 0.4, 0.2)
 """... and the relative effort of each from then on, with one worker."""
@@ -57,6 +59,11 @@ class ComponentSearch:
     known: Standing
     formula: Formula | None = None
     engines: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def swaps(self) -> int:
+        """Number of swaps of the formula; 0 before it is built."""
+        return 0 if self.formula is None else len(self.formula.swaps)
 
     def advance(self, name: str, effort: float, budget: Budget) -> None:
         """Run an engine for some effort of the budget; the formula is built, and the engine started, on first use."""
@@ -118,7 +125,7 @@ def search(
         with _name_component(reduction, index), _end_on_interrupt(budget):
             share = budget.share(sum(not other.known.closed for other in searches[index:]))
             granted = share.effort
-            for _ in _search_component(state, rank_engines(state.task, names), limits.workers, share):
+            for _ in _search_component(state, rank_engines(state.task, names, state.swaps), limits.workers, share):
                 report(*_total(fixed_cost, searches, floor))
             budget.effort -= granted - share.effort if granted < inf else 0.0
     return SparseOutcome(reduction, tuple(state.known for state in searches), floor, floor_proof)
@@ -166,9 +173,9 @@ def _total(fixed_cost: int, searches: Sequence[ComponentSearch], floor: int | No
 
 
 def _try_maxsat(state: ComponentSearch, names: Sequence[str], budget: Budget) -> None:
-    """Give ``maxsat`` one step: it needs no solution to start from, and closes most components at once."""
+    """Give ``maxsat`` a short step: it needs no solution to start from, and closes most components at once."""
     if "maxsat" in names and not budget.over:
-        effort = min(STEP, budget.effort)
+        effort = min(TRIAGE, budget.effort)
         state.advance("maxsat", effort, budget)
         if state.known.closed:  # the step ended with the proof, most often at once
             budget.effort += max(0.0, effort - CLOSED)
@@ -227,7 +234,7 @@ def race(state: ComponentSearch, names: Sequence[str], budget: Budget) -> Iterat
     with run_engines(state.task, names[1:], state.known, own.effort) as ends:
         while not (state.known.closed or (own.over and not ends) or budget.over):
             if not own.over:
-                spent += _step_alone(alone, names[0], next_step(spent), own)
+                spent += _step_alone(alone, names[0], next_step(spent, RACING_GROWTH), own)
                 state.known = state.known.better(alone.known)
             for known in receive(ends, 0.1 if own.over else 0.0):
                 state.known = state.known.better(known)

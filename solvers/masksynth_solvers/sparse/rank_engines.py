@@ -14,16 +14,34 @@ TALL = 0.9
 """A component is tall if this part of its positions lies on one chain ..."""
 LONG = 18
 """... of at least so many positions."""
+SYMMETRIC = 1.0
+"""A component is symmetric if it has at least so many swaps per position, as blocks of three or more members have."""
 
 
-def rank_engines(task: ComponentTask, names: Sequence[str]) -> list[str]:
+def rank_engines(task: ComponentTask, names: Sequence[str], swaps: int = 0) -> list[str]:
     """Return the names of engines, the most promising first; those that are not known here come last.
 
-    ``maxsat`` is the fastest on nearly all instances. Long chains at two layers are proved by the bounds of their
-    windows, which only ``sat`` uses.
+    ``maxsat`` is the fastest on nearly all instances. At two layers, long chains are proved by the bounds of their
+    windows, which only ``sat`` uses; and where positions can be swapped in many ways, ``maxsat`` finds many cores that
+    differ by swaps only.
+
+    Parameters
+    ----------
+    task : ComponentTask
+    names : sequence of str
+        Names of engines.
+    swaps : int
+        Number of swaps of the component's formula.
     """
-    order = ("sat", "maxsat", "cpsat") if task.problem.depth == 2 and _is_tall(task) else ("maxsat", "sat", "cpsat")
+    is_sat_first = task.problem.depth == 2 and (_is_symmetric(task, swaps) or _is_tall(task))
+    order = ("sat", "maxsat", "cpsat") if is_sat_first else ("maxsat", "sat", "cpsat")
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def _is_symmetric(task: ComponentTask, swaps: int) -> bool:
+    """Return whether there are many swaps for the number of positions of a component."""
+    used = {position for edge in task.component.edges for position in edge[-2:]}
+    return swaps >= SYMMETRIC * len(used)
 
 
 def _is_tall(task: ComponentTask) -> bool:

@@ -12,8 +12,11 @@ from typing import Any
 from masksynth.errors import MasksynthError
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread, run_stoppable
-from masksynth_solvers.sparse.conflict_budget import CONFLICTS, ConflictBudget
+from masksynth_solvers.sparse.conflict_budget import ConflictBudget
 from masksynth_solvers.sparse.path_encoding import Formula
+
+CONFLICTS = 24_000
+"""Conflicts per unit of effort: no totalizer of the total weight slows the solver down, as it does in ``sat``."""
 
 
 class Rc2:
@@ -44,7 +47,7 @@ class Rc2:
     def _search(self, known: Standing, left: int, until: float | None, stop: Event) -> Standing:
         rc2, oracle = self.rc2, self.rc2.oracle
         while left > 0 and not known.closed and not stop.is_set():
-            before, began = oracle.accum_stats()["conflicts"], monotonic()
+            before, began = oracle.accum_stats()["conflicts"] + rc2.calls, monotonic()
             oracle.conf_budget(self.budget.next_call(left, until))
             answer = oracle.solve_limited(assumptions=rc2.active_assumps())
             if answer:
@@ -56,7 +59,7 @@ class Rc2:
                     raise MasksynthError("RC2 found no model of a problem that has a solution")
                 rc2.process_core()
                 known = known.proved(rc2.cost, "maxsat")
-            spent = oracle.accum_stats()["conflicts"] - before + 1  # a call without conflicts counts, too
+            spent = oracle.accum_stats()["conflicts"] + rc2.calls - before + 1  # a call without conflicts counts, too
             self.budget.spend(spent, began)
             left -= spent
         return known

@@ -1,0 +1,1 @@
+"""Run rows that share prefixes as one merged sequence inside the model that a trainer calls."""

@@ -1,0 +1,132 @@
+"""Read the arguments of a backbone's call: what is merged, what travels along, and what makes the call pass through."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from masksynth.errors import Unsupported
+
+CACHES = ("past_key_values", "past_key_value", "cache", "cache_params", "past")
+VARLEN = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+"""Arguments of varlen attention: the rows of a packed call; a merged call has none."""
+READ = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "use_cache", *CACHES, *VARLEN)
+"""Arguments that are replaced in a merged call; all others travel along."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call that may be merged.
+
+    Parameters
+    ----------
+    ids : (B, T) int64 Tensor
+    mask : (B, T) Tensor or None
+        Other than 0 at real tokens.
+    positions : Tensor or None
+        ``[B, T]`` or ``[D, B, T]``, as given.
+    lengths : Tensor or None
+        Cumulative lengths of packed rows, for varlen attention.
+    others : dict
+        All other arguments.
+    """
+
+    ids: Tensor
+    mask: Tensor | None
+    positions: Tensor | None
+    lengths: Tensor | None
+    others: dict[str, Any]
+
+
+def name_arguments(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments of a call by name.
+
+    Parameters
+    ----------
+    signature : inspect.Signature
+        Of the backbone's forward.
+    args, kwargs
+        As a forward hook gets them.
+
+    Examples
+    --------
+    >>> def forward(input_ids, attention_mask=None, **kwargs): ...
+    >>> name_arguments(inspect.signature(forward), (1, 2), {"labels": 3})
+    {'input_ids': 1, 'attention_mask': 2, 'labels': 3}
+    """
+    if not args:
+        return dict(kwargs)
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [name for name, part in signature.parameters.items() if part.kind in plain]
+    if len(args) > max(len(names), 1):
+        raise Unsupported(f"expected at most {len(names)} arguments without a name, got {len(args)}")
+    return {**dict(zip(names or ("input_ids",), args, strict=False)), **kwargs}
+
+
+def read_call(named: dict[str, Any]) -> Call | str:
+    """Return the call as it may be merged, or the reason why it passes through as it is.
+
+    Parameters
+    ----------
+    named : dict
+        Arguments by name.
+
+    Raises
+    ------
+    Unsupported
+        If attention weights are asked for, which a merged call has for merged positions only.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ids = torch.zeros(2, 3, dtype=torch.int64)
+    >>> read_call({"input_ids": ids, "past_key_values": object()}), read_call({"inputs_embeds": torch.zeros(2, 3, 4)})
+    ('cache', 'embeddings')
+    >>> read_call({"input_ids": ids, "attention_mask": torch.ones(2, 1, 3, 3)})
+    'mask'
+    """
+    if named.get("output_attentions"):
+        raise Unsupported("output_attentions=True: attention weights of merged positions are not those of the rows")
+    if any(named.get(name) is not None for name in CACHES) or any(map(_is_cache, named.values())):
+        return "cache"
+    if named.get("use_cache"):
+        return "use_cache"
+    ids, mask, positions = (named.get(name) for name in ("input_ids", "attention_mask", "position_ids"))
+    if named.get("inputs_embeds") is not None:
+        return "embeddings"
+    if not isinstance(ids, Tensor) or ids.ndim != 2:
+        return "argument input_ids"
+    if mask is not None and (not isinstance(mask, Tensor) or mask.shape != ids.shape):
+        return "mask"
+    if positions is not None and not _fits(positions, ids):
+        return "argument position_ids"
+    others = {name: value for name, value in named.items() if name not in READ}
+    # a tensor with a dimension may hold one value for each token, or images
+    foreign = [name for name, value in others.items() if _holds_tensor(value)]
+    if foreign:
+        return f"argument {foreign[0]}"
+    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), others)
+
+
+def _is_cache(value: Any) -> bool:
+    return hasattr(value, "get_seq_length") or type(value).__name__.endswith("Cache")
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value.ndim > 0
+    if isinstance(value, (tuple, list)):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, Mapping) and any(map(_holds_tensor, value.values()))
+
+
+def _fits(positions: Any, ids: Tensor) -> bool:
+    """Return whether position ids are ``[B, T]``, ``[1, T]`` or ``[D, B, T]``."""
+    if not isinstance(positions, Tensor) or positions.ndim not in (2, 3):
+        return False
+    shape = tuple(positions.shape[-2:])
+    return shape[1] == ids.shape[1] and shape[0] in (1, ids.shape[0])

@@ -1,0 +1,148 @@
+"""Compare a merged row with the model's own run of it: values, and the derivative by tokens of other rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from masksynth.mask.typing import Int64Array
+from masksynth.torch.folding.call_arguments import Call
+from masksynth.torch.folding.default_positions import last_hidden
+from masksynth.torch.folding.merge_call import Limits, Masks, merge_rows
+from masksynth.torch.folding.model_facts import ModelFacts
+from masksynth.torch.folding.quiet_runs import keep_embeddings, without_randomness
+from masksynth.torch.folding.token_rows import TokenRows
+from masksynth.torch.folding.unfold_outputs import unfold
+
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+"""Largest difference of hidden states of equal rows, relative to their norm; rotary tables are float32 everywhere."""
+PARTNERS = 3
+"""Most rows that are merged with the compared one."""
+
+
+def choose_rows(rows: TokenRows, places: Int64Array | None, least: int = 0) -> Int64Array:
+    """Return the rows of a comparison: the compared one first, then rows that share a prefix with it.
+
+    The compared row is, among those that share a prefix, the one that comes last in the merged order, since those that
+    come first are exact in every faulty model.
+
+    Parameters
+    ----------
+    rows : TokenRows
+    places : (U,) int64 array or None
+        The merged position of each token; None if the call is not merged.
+    least : int
+        Rows whose index goes so far come before others: a window or chunk cuts them.
+    """
+    length, first = rows.length, rows.offset[:-1]
+    if places is None:
+        return np.argsort(-length, kind="stable")[:2]
+    count = np.bincount(places)
+    shares = np.add.reduceat(count[places] > 1, first) > 0
+    reaches = rows.index[rows.offset[1:] - 1] >= least
+    last = places[rows.offset[1:] - 1]
+    chosen = int(np.lexsort((last, shares, reaches))[-1])
+    path = places[rows.offset[chosen] : rows.offset[chosen + 1]]
+    common = np.add.reduceat(np.isin(places, path), first)
+    common[chosen] = 0
+    order = np.lexsort((last, -common))  # those that share most; among them those that come first
+    return np.append(chosen, order[: min(PARTNERS, len(rows) - 1)])
+
+
+def compare_rows(
+    backbone: Any, call: Call, rows: TokenRows, facts: ModelFacts | None, masks: Masks | None, limits: Limits
+) -> str | None:
+    """Return what is wrong with the first of some rows when they are merged, or None.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+    call : Call
+        The call that the rows are from.
+    rows : TokenRows
+        The compared row, then others.
+    facts, masks
+        As for ``merge_rows``.
+    limits : Limits
+        Its ``max_length`` holds.
+    """
+    merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0))
+    if isinstance(merged, str):
+        return None
+    size, device = int(rows.offset[1]), call.ids.device
+    derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
+    columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
+    row = int(rows.place[0]) // call.ids.shape[1]
+    with torch.inference_mode(False), without_randomness(backbone):
+        with torch.no_grad():
+            own_rows = last_hidden(backbone(**_own_arguments(call, row, facts)))
+        own = own_rows[row if len(own_rows) > 1 else 0, columns]
+        with torch.set_grad_enabled(derivable), keep_embeddings(backbone, merged.arguments["input_ids"]) as leaves:
+            output = unfold(last_hidden(backbone(**merged.arguments)), merged.unfolding)
+            ours = output[row, columns]
+            wrong = _describe_values(ours.detach(), own, _focus(merged.places, size), _coarsest(backbone, ours, leaves))
+            if wrong is None and leaves and ours.requires_grad:
+                wrong = _describe_leak(ours, leaves, torch.from_numpy(merged.places[:size]).to(device))
+    return wrong
+
+
+def _own_arguments(call: Call, row: int, facts: ModelFacts | None) -> dict[str, Any]:
+    """Return the arguments of the model's own run of one row; of all rows if rotary frequencies depend on all."""
+    together = facts is not None and facts.record().rope_limit is not None
+    part = slice(None) if together else slice(row, row + 1)
+    arguments = {**call.others, "input_ids": call.ids[part]}
+    if call.mask is not None:
+        arguments["attention_mask"] = call.mask[part]
+    if call.positions is not None:
+        shared = call.positions.shape[-2] != len(call.ids)
+        arguments["position_ids"] = call.positions if shared else call.positions[..., part, :]
+    if facts is not None:
+        arguments["use_cache"] = False
+    return arguments
+
+
+def _focus(places: Int64Array, size: int) -> Int64Array:
+    """Return the tokens of the compared row that no other row shares; all if there are none."""
+    alone = np.flatnonzero(np.bincount(places)[places[:size]] == 1)
+    return alone if len(alone) else np.arange(size)
+
+
+def _coarsest(backbone: torch.nn.Module, ours: Tensor, leaves: list[Tensor]) -> torch.dtype:
+    """Return the coarsest dtype that took part in a run: of parameters, embeddings, outputs or autocast."""
+    dtypes = [part.dtype for part in (ours, *leaves, *backbone.parameters()) if part.is_floating_point()]
+    if torch.is_autocast_enabled(ours.device.type):
+        dtypes.append(torch.get_autocast_dtype(ours.device.type))
+    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def _describe_values(ours: Tensor, own: Tensor, focus: Int64Array, dtype: torch.dtype) -> str | None:
+    """Return how far the hidden states of a row are from the model's own, if that is more than rounding."""
+    tokens = torch.from_numpy(focus).to(own.device)
+    scale = own.double().square().sum(-1).mean().sqrt().clamp_min(1e-30)
+    apart = ((ours.double() - own.double()).square().sum(-1).sqrt() / scale)[tokens]
+    # in half precision single tokens may be routed to other experts: most must agree, otherwise all
+    exact = torch.finfo(dtype).eps <= torch.finfo(torch.float32).eps
+    most, allowed = float(apart.max() if exact else apart.median()), TOLERANCE.get(dtype, 1e-1)
+    if most <= allowed:
+        return None
+    return f"hidden states differ from the model's own run of the row by {most:.2g} ({dtype} allows {allowed:g})"
+
+
+def _describe_leak(ours: Tensor, leaves: list[Tensor], path: Tensor) -> str | None:
+    """Return the largest derivative of a row's hidden states by tokens outside the row, unless it is exactly 0."""
+    weight = (
+        torch.arange(ours.numel(), device=ours.device, dtype=torch.float32).cos().to(ours.dtype).reshape(ours.shape)
+    )
+    gradients = torch.autograd.grad((ours * weight).sum(), leaves, allow_unused=True)
+    for gradient in gradients:
+        if gradient is None:
+            continue
+        flat = gradient.detach().double().abs().flatten(0, 1).flatten(1)
+        outside = torch.ones(len(flat), dtype=torch.bool, device=flat.device)
+        outside[path] = False
+        if not bool((flat[outside] == 0).all()):  # NaN too
+            return f"hidden states depend on tokens of other rows (derivative {float(flat[outside].max()):.2g})"
+    return None

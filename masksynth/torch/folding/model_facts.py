@@ -1,0 +1,98 @@
+"""What merged calls must know of one backbone: its masks, its position ids, how it takes packed rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from masksynth.errors import Unsupported
+from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.torch.folding.default_positions import Rule, read_rule, separates_packed
+from masksynth.torch.models.architecture import FALLBACK, Architecture
+from masksynth.torch.models.read_architecture import read_architecture
+from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
+
+
+def _read(backbone: Any) -> Architecture:
+    try:
+        return read_architecture(backbone)
+    except Unsupported as error:
+        raise Unsupported(str(error).replace(FALLBACK, "train it without fold")) from None
+
+
+class ModelFacts:
+    """Facts about a transformers backbone, read by running it on a few tokens; again if attention or dtype changes.
+
+    Parameters
+    ----------
+    backbone : transformers.PreTrainedModel
+
+    Raises
+    ------
+    Unsupported
+        If a merged call of it cannot be exact.
+    """
+
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+        self._records = dict[tuple[str, torch.dtype], Architecture]()
+        self._rule: Rule | None = None
+        self._separates: bool | None = None
+        record = self.record()
+        if self._runs(record).takes_positions:
+            self._rule = read_rule(self._runs(record), record)
+
+    def _runs(self, record: Architecture) -> RecordedRuns:
+        return RecordedRuns(self.backbone, record)
+
+    @property
+    def setting(self) -> tuple[str, torch.dtype, torch.device]:
+        """The attention, dtype and device that the backbone runs with now."""
+        first = next(part for part in self.backbone.parameters() if part.is_floating_point())
+        return str(self.backbone.config.get_text_config()._attn_implementation), first.dtype, first.device
+
+    def is_read(self) -> bool:
+        """Whether the facts hold for the attention and dtype of now."""
+        return self.setting[:2] in self._records
+
+    def record(self) -> Architecture:
+        """Return the record of the backbone as it runs now."""
+        key = self.setting[:2]
+        if key not in self._records:
+            record = _read(self.backbone)
+            if not record.causal:
+                fact = (
+                    f"{record.model} is not causal: a row's tokens attend to later ones, which other rows do not share"
+                )
+                raise Unsupported(f"{fact}; train it without fold")
+            self._records[key] = record
+        return self._records[key]
+
+    def default_positions(self, ids: Int64Array, mask: BoolArray | None) -> Int64Array:
+        """Return the position ids that the model gives to rows by itself, (1, B, T).
+
+        Raises
+        ------
+        Unsupported
+            If pads stand before real tokens, and the model numbers them in no known way.
+        """
+        real = np.ones(ids.shape, bool) if mask is None else mask
+        if self._rule is not None:
+            return np.asarray(self._rule(ids, real))[None]
+        if (real[:, 1:] & ~real[:, :-1]).any():
+            fact = f"{type(self.backbone).__name__} numbers tokens behind pads in a way that is not understood"
+            raise Unsupported(f"{fact}; pass position_ids, or pad on the right")
+        first = self.record().first_position
+        return np.broadcast_to(np.arange(ids.shape[1]) + first, (1, *ids.shape))
+
+    def require_separation(self) -> None:
+        """Raise if the model itself does not keep packed rows apart."""
+        if self._separates is None:
+            record = self.record()
+            tolerance = ROUNDING.get(record.dtype, 1e-1)
+            self._separates = separates_packed(self.backbone, self._runs(record).ids(), tolerance)
+        if not self._separates:
+            fact = f"position_ids restart, but {type(self.backbone).__name__} lets packed rows attend to one another"
+            raise Unsupported(f"{fact}; pass one row per sample, with an attention_mask")
