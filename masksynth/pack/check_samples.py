@@ -85,7 +85,7 @@ def tables_of(
     """
     rows: list[tuple[str, Mapping[str, Any]]] = []
     for number, sample in enumerate(samples, 1):
-        rows.append(cast(Any, sample) if type(sample) is tuple else (f"{source}:{number}", sample))
+        rows.append(cast(Any, sample) if isinstance(sample, tuple) else (f"{source}:{number}", sample))
         if len(rows) == BLOCK:
             yield table_of(rows, token_fields, key_fields)
             rows = []
