@@ -8,6 +8,7 @@ from typing import Any
 
 from masksynth.chats.chat_options import ChatOptions
 from masksynth.chats.check_chats import Chat
+from masksynth.chats.encode import Tokens
 from masksynth.chats.model_calls import Draft
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import SHOWN, printable, shown
@@ -43,24 +44,6 @@ class Counts:
             names = ", ".join(printable(str(name))[:SHOWN] for name in self.skipped[:NAMES])
             names += ", ..." if len(self.skipped) > NAMES else ""
             yield f"  {count(len(self.skipped), 'sample')} with more than {limit:,} tokens left out: {names}"
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """The tokens of some texts: the number of each text, and the encoding of all as transformers returns it."""
-
-    numbers: dict[str, int]
-    encoded: Any
-
-    def ids(self, text: str) -> list[int]:
-        """Return the token ids of a text."""
-        ids: list[int] = self.encoded["input_ids"][self.numbers[text]]
-        return ids
-
-    def token_at(self, text: str, char: int) -> int | None:
-        """Return the index of the first token that contains a character."""
-        token: int | None = self.encoded.char_to_token(self.numbers[text], char)
-        return token
 
 
 def label_chat(

@@ -1,4 +1,4 @@
-"""Tokenize chats: rows to samples, in blocks, each text of a block once."""
+"""Tokenize chats: rows to samples, in blocks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from masksynth.chats.chat_options import ChatOptions, options_of
 from masksynth.chats.check_chats import Chat, check_chat
+from masksynth.chats.encode import Cut, choose_cut, encode, keep_whole
 from masksynth.chats.load_tokenizer import load_tokenizer
-from masksynth.chats.mark_trained import Counts, Sample, Tokens, label_chat
+from masksynth.chats.mark_trained import Counts, Sample, label_chat
 from masksynth.chats.model_calls import Draft, drafts_of
 from masksynth.chats.read_rows import Row, read_rows
 from masksynth.chats.render import make_render
@@ -66,14 +67,16 @@ def tokenize_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions, cou
     counts : Counts
         Is added to.
     """
+    cut: Cut | None = None
     for block in _blocks(_draft_rows(rows, tokenizer, options)):
-        texts: dict[bool, dict[str, int]] = {True: {}, False: {}}  # plain or not -> number of each different text
+        texts: dict[bool, list[str]] = {True: [], False: []}  # plain text, and what a template rendered
         for chat, drafts in block:
-            numbers = texts[isinstance(chat.prompt, str)]
-            for draft in drafts:
-                for text in (draft.text, *draft.begins):
-                    numbers.setdefault(text, len(numbers))
-        tokens = {plain: encode(tokenizer, numbers, plain) for plain, numbers in texts.items()}
+            texts[isinstance(chat.prompt, str)] += [text for draft in drafts for text in (draft.text, *draft.begins)]
+        cut = cut or choose_cut(tokenizer, texts[False])
+        tokens = {
+            True: encode(tokenizer, texts[True], keep_whole, special=True),
+            False: encode(tokenizer, texts[False], cut, special=False),
+        }
         for chat, drafts in block:
             counts.rows += 1
             for sample in label_chat(chat, drafts, tokens[isinstance(chat.prompt, str)], options, counts):
@@ -109,17 +112,3 @@ def _blocks(drafted: Iterable[Drafted]) -> Iterator[list[Drafted]]:
         yield block
         raise
     yield block
-
-
-def encode(tokenizer: Any, texts: dict[str, int], special: bool) -> Tokens:
-    """Return the tokens of some texts, with the special tokens that the tokenizer adds to plain text or without."""
-    if not texts:
-        return Tokens({}, None)
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=special,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    return Tokens(texts, encoded)
