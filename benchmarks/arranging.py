@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import alone, timed
+from benchmarks.measure import alone, metered_here
 from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
@@ -32,7 +32,7 @@ SEARCHED = 320
 
 TOTALS = (
     *("file", "batches", "positions", "given", "depth-first", "arranged"),
-    *("bound by sizes", "bound", "arranged above bound, %", "s"),
+    *("bound by sizes", "bound", "arranged above bound, %", "CPU s"),
 )
 
 FAMILIES: dict[str, tuple[Callable[[], Instance], int]] = {
@@ -159,7 +159,7 @@ def data_folder() -> Path:
 def cell(name: str, number: int, limit: float) -> list[str]:
     """Measure one row of the table."""
     mask, block = mask_of(name, number)
-    arranged, seconds = timed(lambda: arrange(mask, block))
+    arranged, seconds = metered_here(lambda: arrange(mask, block))
     exact = "-"
     if arranged.gap and mask.size <= SEARCHED:
         exact = _format_optimum(arrange(mask, block, exact=True, limits=Limits(limit, workers=2)))
@@ -186,7 +186,7 @@ def cell(name: str, number: int, limit: float) -> list[str]:
 def file_totals(name: str) -> list[str]:
     """Measure all batches of a file: non-empty blocks of three orders, and bounds with and without trees, in all."""
     batches = list(prefix_trees(data_folder() / f"{name}.jsonl.gz"))
-    arranged, seconds = timed(lambda: [arrange(mask) for mask in batches])
+    arranged, seconds = metered_here(lambda: [arrange(mask) for mask in batches])
     first = [counts(permuted(mask, order)).nonempty for mask in batches if (order := depth_first(mask)) is not None]
     value, least = sum(found.value.nonempty for found in arranged), sum(found.bound for found in arranged)
     cells = [
@@ -223,7 +223,7 @@ def measure_arranging(max_size: int, limit: float) -> Result:
     files = FILES if data_folder().is_dir() and max_size >= BATCH else ()
     cells = [(name, 0) for name in FAMILIES] + [(name, number) for name in files for number in (0, 1)]
     rows = [alone(cell, name, number, limit) for name, number in cells]
-    head = ["mask", "N", "B", "given", "reverse Cuthill-McKee", "depth-first", "arranged", "bound", "fewest", "s"]
+    head = ["mask", "N", "B", "given", "reverse Cuthill-McKee", "depth-first", "arranged", "bound", "fewest", "CPU s"]
     note = (
         "Cells of an order: non-empty blocks / partial blocks / row intervals."
         " Fewest: proved, or the interval between bound and value."

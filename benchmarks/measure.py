@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from math import log
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 SOLVERS = ("numpy", "ortools", "python-sat")
@@ -25,6 +25,13 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     start = perf_counter()
     result = work()
     return result, perf_counter() - start
+
+
+def metered_here(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result of ``work`` and the CPU seconds of this process, all threads included."""
+    start = process_time()
+    result = work()
+    return result, process_time() - start
 
 
 def peak_mib() -> float:

@@ -1,11 +1,12 @@
 """Measure the stages of packing from file to file, runs of one and of two jobs, and what limits many workers.
 
-The excerpts of ``benchmarks.packing.DATA`` are repeated, with other ids and groups, to about ``TEXT`` bytes of JSON
-lines. Stages are measured in CPU seconds, the least of ``ROUNDS``; runs of one and of two jobs take turns. CPU seconds
-of two jobs are without those of starting workers, which one tiny run measures; "two idle cores" is what they allow if
-nothing else runs, where the ratio of wall seconds depends on what else the machine does. The second
-table is computed, not measured: what 50 GB of such text would take on 64 workers if each resource worked alone, from
-the measured CPU seconds per byte of the workers and of the process that reads, and the bandwidth of the disk.
+The excerpts of ``benchmarks.packing.DATA`` are repeated, with other tokens, ids and groups, to about ``TEXT`` bytes of
+JSON lines; agent trajectories are generated. Stages are measured in CPU seconds, the least of ``ROUNDS``, beside gzip
+and json of Python. Runs of one and of two jobs take turns, on one plain file and on several gzip files. The ratio of
+their wall seconds says something only where no other process needs the processors, so the table says how many of them
+others used meanwhile; "on paper" is what the CPU seconds allow on two idle processors. The last table is computed, not
+measured: what 50 GB of such text would take on 64 workers if each resource worked alone, from the measured CPU seconds
+per byte of the workers and of the process that reads, without the start of the workers, and the bandwidth of the disk.
 """
 
 from __future__ import annotations
@@ -15,50 +16,76 @@ import json
 import os
 import resource
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from benchmarks.measure import alone
 from benchmarks.packing import DATA, MAX_LENGTH
 from benchmarks.results import Result, table
+from benchmarks.trajectories import VOCABULARY, generate_trajectories
 from masksynth.pack.packing import pack_samples
 from masksynth.pack.read_files import Source, block_tables
+from masksynth.pack.sample_columns import IGNORED
 from masksynth.pack.text_lines import Block, read_blocks, read_chunks, unpack_chunks
 
-TEXT = 40_000_000
-"""Bytes of JSON lines in each file."""
+TEXT = 240_000_000
+"""Bytes of JSON lines of each kind."""
+FILES = 3
+"""Number of gzip files into which they are divided."""
+AGENTS = "agent trajectories"
 ROUNDS = 3
 GIGABYTES, WORKERS = 50, 64
 DISK = 1 << 28
 """Bytes that are written to measure the bandwidth of the disk: 256 MiB."""
-STAGES = (
-    "file",
+STAGES = ("samples", "gzip / unpack", "json / parse", "unpack, GB/s", "parse, GB/s")
+RUNS = (
+    "samples",
+    "files",
     "text, MB",
-    "gzip / unpack",
-    "json / parse",
-    "unpack, GB/s",
-    "parse, GB/s",
+    "windows",
     "wall, 1 / 2 jobs",
     "CPU, 2 / 1 jobs",
-    "two idle cores, on paper",
+    "on paper",
+    "processors used by others",
 )
-PAPER = ("file", "workers, s", "reader, s", "disk, s", "saturates first", "workers until then", "disk, GB/s")
+PAPER = ("samples", "workers, s", "reader, s", "disk, s", "saturates first", "workers until then", "disk, GB/s")
+Row = dict[str, Any]
+
+
+class Run(NamedTuple):
+    """One packing run: wall seconds, CPU seconds of all processes and of this one, windows, bytes written.
+
+    ``others`` is the number of processors that other processes kept busy meanwhile.
+    """
+
+    wall: float
+    cpu: float
+    own: float
+    windows: int
+    written: int
+    others: float
 
 
 def measure_piping() -> Result:
-    """Measure the stages and runs of each sample file, and extrapolate."""
-    measured = [(path.name.split(".")[0], alone(measure_file, path)) for path in sorted(DATA.glob("*.jsonl.gz"))]
-    stages = [[name, *(f"{value:.2f}" for value in cells[:8])] for name, cells in measured]
-    paper = [[name, *extrapolate(*cells[8:])] for name, cells in measured]
+    """Measure the stages and runs of each kind of samples, and extrapolate."""
+    names = [*(path.name.split(".")[0] for path in sorted(DATA.glob("*.jsonl.gz"))), AGENTS]
+    measured = [(name, *alone(measure_kind, name)) for name in names]
     note = (
-        f"The second table is on paper: {GIGABYTES} GB of text on {WORKERS} workers. Workers parse, merge, check and "
+        f"The last table is on paper: {GIGABYTES} GB of text on {WORKERS} workers. Workers parse, merge, check and "
         "encode; the reader unpacks, cuts blocks, compares ids and keeps the journal; the disk takes the batches."
     )
-    return Result((table(STAGES, stages), table(PAPER, paper)), (note,))
+    tables = (
+        table(STAGES, [[name, *stages] for name, stages, _, _ in measured]),
+        table(RUNS, [[name, *cells] for name, _, runs, _ in measured for cells in runs]),
+        table(PAPER, [[name, *extrapolate(*rates)] for name, _, _, rates in measured]),
+    )
+    return Result(tables, (note,))
 
 
 def extrapolate(work: float, read: float, written: float, disk: float) -> list[str]:
@@ -81,31 +108,104 @@ def extrapolate(work: float, read: float, written: float, disk: float) -> list[s
     return [*(f"{value:.0f}" for value in seconds.values()), slowest, fed, f"{disk / 1e9:.2f}"]
 
 
-def measure_file(path: Path) -> tuple[float, ...]:
-    """Return the cells of a file: stages, runs, and the seconds and bytes for each byte of text."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plain, packed = folder / "samples.jsonl", folder / "samples.jsonl.gz"
-        plain.write_bytes(text := repeat_samples(gzip.decompress(path.read_bytes())))
-        packed.write_bytes(gzip.compress(text, 6))
-        unpack = least(lambda: unpack_file(packed))
-        parse = least(lambda: parse_file(plain))
-        slow_unpack = least(lambda: gzip.decompress(packed.read_bytes()))
-        slow_parse = least(lambda: [parse_by_json(line) for line in plain.read_bytes().splitlines()])
-        tiny = folder / "tiny.jsonl"
-        tiny.write_bytes(text[: text.index(b"\n")])
-        _, start, read_start, _ = run(tiny, folder / "out", 2)
-        runs = [(run(packed, folder / "out", jobs), jobs) for _ in range(ROUNDS) for jobs in (1, 2)]
-        (wall, cpu, _, size), (wall2, cpu2, read2, _) = (
-            [min(cells) for cells in zip(*(cells for cells, each in runs if each == jobs), strict=True)]
-            for jobs in (1, 2)
-        )
+def measure_kind(name: str) -> tuple[list[str], list[list[str]], tuple[float, ...]]:
+    """Return the cells of the stages and of the runs of one kind of samples, and its rates for `extrapolate`."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        tiny, plain, packed = write_samples(name, folder)
+        stages = measure_stages(folder / "part.jsonl", packed[0])
+        start = run([tiny], folder / "out", 2)  # little more than the start of the workers
+        cells = []
+        for files in ([plain], packed):
+            turns = [[run(files, folder / "out", jobs) for jobs in (1, 2)] for _ in range(ROUNDS)]
+            one, two = (min(runs) for runs in zip(*turns, strict=True))
+            cells.append(describe_runs(files, plain.stat().st_size, one, two))
         disk = disk_bandwidth(folder / "zeros")
-    count = len(text)
-    ratios = (slow_unpack / unpack, slow_parse / parse, count / unpack / 1e9, count / parse / 1e9)
-    every, read = cpu2 - start, max(read2 - read_start, 0.0)  # without the start of the workers
-    ratios = (*ratios, wall / wall2, every / cpu, 2 * cpu / every)
-    return (count / 1e6, *ratios, (every - read) / count, read / count, size / count, disk)
+        text = plain.stat().st_size
+    read = max(two.own - start.own, 0.0)
+    return stages, cells, ((two.cpu - start.cpu - read) / text, read / text, two.written / text, disk)
+
+
+def describe_runs(files: Sequence[Path], text: int, one: Run, two: Run) -> list[str]:
+    """Return the cells of the fastest runs of one and of two jobs."""
+    return [
+        "1 plain" if len(files) == 1 else f"{len(files)} gzip",
+        f"{text / 1e6:.0f}",
+        f"{one.windows}",
+        f"{one.wall / two.wall:.2f}",
+        f"{two.cpu / one.cpu:.2f}",
+        f"{2 * one.cpu / two.cpu:.2f}",
+        f"{one.others:.1f}; {two.others:.1f}",
+    ]
+
+
+def write_samples(name: str, folder: Path) -> tuple[Path, Path, list[Path]]:
+    """Write samples of a kind; return a file of one sample, one of all, and the gzip files of their parts."""
+    tiny, plain, part = (folder / f"{each}.jsonl" for each in ("tiny", "plain", "part"))
+    packed = [folder / f"packed-{number}.jsonl.gz" for number in range(FILES)]
+    samples, size = repeat_samples(name), 0
+    with plain.open("wb") as whole:
+        for number, path in enumerate(packed, 1):
+            pieces = []
+            while size < TEXT * number / FILES:
+                pieces.append(b"".join(msgspec.json.encode(row) + b"\n" for row in next(samples)))
+                size += len(pieces[-1])
+            text = b"".join(pieces)
+            whole.write(text)
+            path.write_bytes(gzip.compress(text, 6))
+            if number == 1:
+                part.write_bytes(text)
+                tiny.write_bytes(text[: text.index(b"\n") + 1])
+    return tiny, plain, packed
+
+
+def repeat_samples(name: str) -> Iterator[list[Row]]:
+    """Yield the samples of a kind again and again, with other tokens, ids and groups each time."""
+    if name == AGENTS:
+        for seed in count():
+            made = generate_trajectories(seed=seed)
+            cut = made.offset.tolist()
+            yield [
+                {"id": f"{seed}/{s}", "group": f"{seed}/{group}"}
+                | {key: flat[cut[s] : cut[s + 1]].tolist() for key, flat in lists}
+                for lists in [(("input_ids", made.tokens), ("labels", made.labels))]
+                for s, group in enumerate(made.groups)
+            ]
+    text = gzip.decompress((DATA / f"{name}.jsonl.gz").read_bytes())
+    rows = [json.loads(line) for line in text.splitlines()]
+    rng = np.random.default_rng(0)
+    for copy in count():
+        shift = int(rng.integers(VOCABULARY))
+        yield [
+            row
+            | {key: f"{copy}/{row[key]}" for key in ("id", "group") if key in row}
+            | {key: shift_tokens(row[key], shift) for key in ("input_ids", "labels")}
+            for row in rows
+        ]
+
+
+def shift_tokens(tokens: list[int], shift: int) -> list[int]:
+    """Return other tokens that are equal where the given ones are.
+
+    Examples
+    --------
+    >>> shift_tokens([5, 5, -100, 149_999], 1)
+    [6, 6, -100, 0]
+    """
+    given = np.array(tokens, np.int64)
+    shifted: list[int] = np.where(given == IGNORED, IGNORED, (given + shift) % VOCABULARY).tolist()
+    return shifted
+
+
+def measure_stages(plain: Path, packed: Path) -> list[str]:
+    """Return the cells of unpacking and parsing a file, beside the ways of Python's own modules."""
+    text = plain.stat().st_size
+    unpack = least(lambda: unpack_file(packed))
+    parse = least(lambda: parse_file(plain))
+    slow_unpack = least(lambda: gzip.decompress(packed.read_bytes()))
+    slow_parse = least(lambda: [parse_by_json(line) for line in plain.read_bytes().splitlines()])
+    ratios = (slow_unpack / unpack, slow_parse / parse, text / unpack / 1e9, text / parse / 1e9)
+    return [f"{value:.2f}" for value in ratios]
 
 
 def least(work: Callable[[], Any]) -> float:
@@ -116,17 +216,6 @@ def least(work: Callable[[], Any]) -> float:
         work()
         seconds.append(process_time() - start)
     return min(seconds)
-
-
-def repeat_samples(text: bytes) -> bytes:
-    """Return JSON lines of about ``TEXT`` bytes: the samples of a file again and again, with other ids and groups."""
-    rows = [json.loads(line) for line in text.splitlines()]
-    copies = range(max(1, TEXT // len(text)))
-    return b"".join(
-        json.dumps(row | {name: f"{copy}/{row[name]}" for name in ("id", "group") if name in row}).encode() + b"\n"
-        for copy in copies
-        for row in rows
-    )
 
 
 def unpack_file(path: Path) -> int:
@@ -146,13 +235,15 @@ def parse_by_json(line: bytes) -> list[Any]:
     return [np.array(row[name], np.int64) for name in ("input_ids", "labels")]
 
 
-def run(path: Path, folder: Path, jobs: int) -> tuple[float, float, float, float]:
-    """Return wall seconds, CPU seconds of all processes and of this one, and bytes written, of one packing run."""
-    before, start = _cpu(), perf_counter()
-    pack_samples(path, folder, max_length=MAX_LENGTH, jobs=jobs, force=True)
+def run(files: Sequence[Path], folder: Path, jobs: int) -> Run:
+    """Measure one packing run."""
+    before, busy, start = _cpu(), _busy(), perf_counter()
+    summary = pack_samples(files, folder, max_length=MAX_LENGTH, jobs=jobs, force=True)
     wall = perf_counter() - start
     own, children = (after - earlier for after, earlier in zip(_cpu(), before, strict=True))
-    return wall, own + children, own, float(sum(file.stat().st_size for file in folder.iterdir()))
+    others = max(_busy() - busy - own - children, 0.0) / wall
+    written = sum(file.stat().st_size for file in folder.iterdir())
+    return Run(wall, own + children, own, summary.counts["windows"], written, others)
 
 
 def _cpu() -> tuple[float, float]:
@@ -160,6 +251,12 @@ def _cpu() -> tuple[float, float]:
     usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     own, children = (each.ru_utime + each.ru_stime for each in usage)
     return own, children
+
+
+def _busy() -> float:
+    """Return the seconds for which the processors of this machine have been busy, all of them together (Linux)."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split()[1:11])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def disk_bandwidth(path: Path) -> float:

@@ -12,6 +12,8 @@ __all__ = sorted([*MODULE_OF, *PUBLIC_MODULES])
 TYPE_CHECKING = False  # `typing` takes time to import
 if TYPE_CHECKING:
     from masksynth import catalog as catalog
+    from masksynth.answer import Answer as Answer
+    from masksynth.answer import write as write
     from masksynth.backends import Limits as Limits
     from masksynth.backends import Status as Status
     from masksynth.chats import tokenize_chats as tokenize_chats
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
     from masksynth.search import Result as Result
     from masksynth.search import search as search
     from masksynth.search import sweep as sweep
-    from masksynth.solve import Answer as Answer
     from masksynth.solve import solve as solve
-    from masksynth.solve import write as write
     from masksynth.sparse.sparse_answer import SparseAnswer as SparseAnswer
     from masksynth.sparse.sparsify import sparsify as sparsify
     from masksynth.tasks import Instance as Instance

@@ -5,7 +5,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 
 MODULE_OF = {
-    "Answer": "masksynth.solve",
+    "Answer": "masksynth.answer",
     "Contradiction": "masksynth.errors",
     "Instance": "masksynth.tasks",
     "InvalidInstance": "masksynth.errors",
@@ -34,7 +34,7 @@ MODULE_OF = {
     "tokenize_chats": "masksynth.chats",
     "unpack_samples": "masksynth.pack",
     "verify": "masksynth.verify",
-    "write": "masksynth.solve",
+    "write": "masksynth.answer",
 }
 """Module of each public class and function."""
 PUBLIC_MODULES = ("catalog",)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from masksynth.booleans import holds_booleans
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted, gather_rows, stack_tables
 from masksynth.mask.typing import BoolArray, Int64Array
 
@@ -120,16 +120,21 @@ def permuted(mask: Mask, order: ArrayLike) -> Mask:
 def count_pieces(mask: Mask, order: Int64Array) -> int:
     """Return S, the number of pieces into which `permuted` cuts the intervals."""
     runs = find_runs(order)
-    return int(
-        (np.searchsorted(runs.start, mask.key_end) - np.searchsorted(runs.start, mask.key_start, "right") + 1).sum()
-    )
+    begun = _count_begun(runs, mask.size)
+    return int((begun[mask.key_end] - begun[mask.key_start + 1] + 1).sum())
+
+
+def _count_begun(runs: Runs, size: int) -> Int64Array:
+    """Return for k = 0 .. N how many runs begin before old position k."""
+    return prefix_sums(np.bincount(runs.start, minlength=size))
 
 
 def _move_pieces(mask: Mask, table: int, order: Int64Array, runs: Runs) -> Iterator[RowIntervals]:
     """Yield (row, start, end) of the moved pieces in chunks of complete rows, rows ascending."""
     row, start, end = gather_rows(mask, order, table)
-    first = np.searchsorted(runs.start, start, "right") - 1  # the first run that each interval meets
-    pieces = np.searchsorted(runs.start, end) - first  # number of runs that it meets
+    begun = _count_begun(runs, mask.size)
+    first = begun[start + 1] - 1  # the first run that each interval meets
+    pieces = begun[end] - first  # number of runs that it meets
     total = pieces.cumsum()
     low = 0
     while low < len(row):

@@ -6,13 +6,14 @@ Products with the mask are computed as sums over intervals.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masksynth.arrange.measure import column_sizes, row_sizes
 from masksynth.mask import Mask
-from masksynth.mask.csr import factorize_rows, indptr, prefix_sums, segment_sums
+from masksynth.mask.csr import factorize_rows, indptr, prefix_sums, repeat_ranges, segment_sums
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array, UInt64Array
 from masksynth.merge.position_order import heavy_paths
@@ -27,22 +28,45 @@ CHAINS, STEPS = 24, 40
 """Maximal number of chains, and number of steps of the power iteration."""
 
 
+class Paths(NamedTuple):
+    """Paths of positions; path p is ``item[offset[p] : offset[p + 1]]`` and not empty, and each position is in one.
+
+    Parameters
+    ----------
+    offset : (paths + 1,) int64
+    item : (N,) int64
+    """
+
+    offset: Int64Array
+    item: Int64Array
+
+    def mean(self, value: Int64Array) -> Float64Array:
+        """Return the mean of a value of each position over each path."""
+        means: Float64Array = segment_sums(value[self.item], self.offset) / np.diff(self.offset)
+        return means
+
+    def sort(self, rank: NDArray[Any]) -> Int64Array:
+        """Return the positions, path after path, paths of least rank first, and in order where ranks are equal."""
+        order = np.argsort(rank, kind="stable")
+        return self.item[repeat_ranges(self.offset[order], np.diff(self.offset)[order])]
+
+
 def starting_orders(mask: Mask, seed: int = 0) -> Iterator[tuple[str, Int64Array]]:
     """Yield (name, order) of each heuristic, the cheapest first."""
     positions = np.arange(mask.size)
     rows, columns = row_sizes(mask), column_sizes(mask)
     paths = cover_paths(mask)
-    yield "paths", np.concatenate(paths)
-    yield "paths by viewers", np.concatenate(sorted(paths, key=lambda path: -float(columns[path].mean())))
-    yield "paths by length", np.concatenate(sorted(paths, key=lambda path: -len(path)))
+    yield "paths", paths.item
+    yield "paths by viewers", paths.sort(-paths.mean(columns))
+    yield "paths by length", paths.sort(-np.diff(paths.offset))
     yield "given", positions
     yield "viewers", np.lexsort((positions, -columns))
     yield "sizes", np.lexsort((positions, rows))
     yield "sums", np.lexsort((positions, rows - columns))
     if mask.pairs <= MAX_ALLOWED and mask.size <= MAX_CHAINED:
         chains = chain_cover(mask)
-        yield "chains", np.concatenate(chains)
-        yield "chains by viewers", np.concatenate(sorted(chains, key=lambda chain: -float(columns[chain].mean())))
+        yield "chains", chains.item
+        yield "chains by viewers", chains.sort(-chains.mean(columns))
     if len(mask.key_start) > MAX_SERIATED:
         return
     rank, two_sided = eigen_ranks(mask, seed)
@@ -116,7 +140,7 @@ def eigen_ranks(mask: Mask, seed: int = 0) -> tuple[Float64Array, Float64Array]:
     return (x / degree)[:, 1], two_sided[:, 1]
 
 
-def cover_paths(mask: Mask) -> list[Int64Array]:
+def cover_paths(mask: Mask) -> Paths:
     """Return heavy paths of the forest contained in a mask, in near-linear time.
 
     Positions with equal rows form a group; a group is above another if its row is the other's row plus its own members.
@@ -126,8 +150,8 @@ def cover_paths(mask: Mask) -> list[Int64Array]:
     Examples
     --------
     >>> wings = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], bool)
-    >>> [path.tolist() for path in cover_paths(Mask.from_dense(wings))]
-    [[0, 2], [1, 3]]
+    >>> [array.tolist() for array in cover_paths(Mask.from_dense(wings))]
+    [[0, 2, 4], [0, 2, 1, 3]]
     """
     row_hash, own_hash = _hash_rows(mask)
     group = factorize_rows(row_hash)
@@ -142,9 +166,11 @@ def cover_paths(mask: Mask) -> list[Int64Array]:
     size = row_sizes(mask)[first]
     below = np.where((row_hash[first][candidate] == rest) & (size[candidate] < size), candidate, -1)
     order = heavy_paths(below.tolist(), np.diff(offset).tolist(), size.tolist())
-    parts = [members[offset[number] : offset[number + 1]] for number in order]
-    breaks = [index for index, (lower, upper) in enumerate(pairwise(order), 1) if below[upper] != lower]
-    return [np.concatenate(parts[a:b]) for a, b in pairwise([0, *breaks, len(parts)])]
+    groups, length = np.array(order, np.int64), np.diff(offset)
+    begins = np.append(True, below[groups[1:]] != groups[:-1])[: len(groups)]  # the group before is not the one below
+    ends = prefix_sums(length[groups])
+    item = members[repeat_ranges(offset[groups], length[groups])]
+    return Paths(np.append(ends[:-1][begins], len(item)), item)
 
 
 def _hash_rows(mask: Mask) -> tuple[UInt64Array, UInt64Array]:
@@ -157,7 +183,7 @@ def _hash_rows(mask: Mask) -> tuple[UInt64Array, UInt64Array]:
     return rows, word.sum(axis=0, dtype=np.uint64)
 
 
-def chain_cover(mask: Mask) -> list[Int64Array]:
+def chain_cover(mask: Mask) -> Paths:
     """Return longest chains, repeatedly.
 
     Q follows p if q attends to p and has a larger row, or an equally large one and a later position.
@@ -168,8 +194,8 @@ def chain_cover(mask: Mask) -> list[Int64Array]:
     Examples
     --------
     >>> wings = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], bool)
-    >>> [chain.tolist() for chain in chain_cover(Mask.from_dense(wings))]
-    [[0, 2], [1, 3]]
+    >>> [array.tolist() for array in chain_cover(Mask.from_dense(wings))]
+    [[0, 2, 4], [0, 2, 1, 3]]
     """
     sizes = row_sizes(mask)
     by_size = np.lexsort((np.arange(mask.size), sizes))
@@ -185,7 +211,8 @@ def chain_cover(mask: Mask) -> list[Int64Array]:
             break
         remaining[chain] = False
         chains.append(by_size[chain])
-    return [*chains, by_size[remaining]] if remaining.any() or not chains else chains
+    parts = [*chains, by_size[remaining]] if remaining.any() else chains
+    return Paths(indptr([len(part) for part in parts]), np.concatenate([by_size[:0], *parts]))
 
 
 def _longest_chain(below: list[Int64Array], remaining: BoolArray) -> Int64Array:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from masksynth.answer import Answer
 from masksynth.backends import Objective, Status
-from masksynth.solve import Answer, count_nodes
+from masksynth.solve import count_nodes
 from masksynth.sparse.sparse_answer import SparseAnswer
 from masksynth.tasks import Instance, MergedTask
 from masksynth.tasks.canonical import canonical, shown

@@ -30,7 +30,7 @@ from masksynth.terminal import (
 from masksynth.terminal.gather import gather
 
 if TYPE_CHECKING:
-    from masksynth.solve import Answer
+    from masksynth.answer import Answer
     from masksynth.tasks import Instance
 
 
@@ -104,8 +104,9 @@ def solve_command(
     Prints the answer; -o DIR writes solution.json, mask.safetensors, mask.npz and flex_mask.py. After Ctrl-C or
     --time-limit the best answer so far is returned, marked FEASIBLE.
     """
+    from masksynth.answer import record
     from masksynth.cli.answer_text import answer_text
-    from masksynth.solve import record, solve
+    from masksynth.solve import solve
     from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(instance)
@@ -130,7 +131,7 @@ def solve_command(
 
 def _write_answer(question: Instance, answer: Answer, files: AnswerFiles) -> None:
     """Write the folder and the report of an answer."""
-    from masksynth.solve import write
+    from masksynth.answer import write
 
     if files.output is not None and answer.merged is not None:
         write(answer, files.output, files.force)

@@ -162,19 +162,22 @@ def _exchange(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None)
     allow one in the next layer.
     """
     position = centred_positions(layers)
-    best, cost = [list(layer) for layer in layers], _cost(graph, layers)
+    crossings = count_crossings(graph, layers)
+    best, cost = [list(layer) for layer in layers], (crossings, _length(graph, layers))
     stale = 0
     for number in range(max(min(4 * SWEEPS, VISITS // (len(graph.layer) + 1)), 2)):
         for layer in layers:
             # with a mirror the left half alone is changed, and a vertex on the axis stays there
             last = len(layer) - 1 if mirror is None else len(layer) // 2 - len(layer) % 2
             for left in range(last):
-                if _gain(graph, layer, left, position) < number % 2:
+                if (gain := _gain(graph, layer, left, position)) < number % 2:
                     continue
                 _swap(layer, left, position)
+                crossings -= gain
                 if mirror is not None and len(layer) - 2 - left != left:
                     _swap(layer, len(layer) - 2 - left, position)
-        new = _cost(graph, layers)
+                    crossings -= gain  # the image of the exchange removes as many
+        new = crossings, _length(graph, layers)
         stale = 0 if new < cost else stale + 1
         if new < cost:
             best, cost = [list(layer) for layer in layers], new
@@ -188,8 +191,11 @@ def _gain(graph: LayeredGraph, layer: list[int], left: int, position: dict[int, 
     u, v = layer[left], layer[left + 1]
     gain = 0
     for near in (graph.below, graph.above):
-        one, two = [position[w] for w in near[u]], [position[w] for w in near[v]]
-        gain += sum((a > b) - (a < b) for a in one for b in two)
+        for w in near[u]:
+            a = position[w]
+            for other in near[v]:
+                b = position[other]
+                gain += (a > b) - (a < b)
     return gain
 
 
@@ -199,11 +205,11 @@ def _swap(layer: list[int], left: int, position: dict[int, float]) -> None:
     position[u], position[v] = position[v], position[u]
 
 
-def _cost(graph: LayeredGraph, layers: Layers) -> tuple[int, float]:
-    """Return the number of crossings and the summed length of the edges across."""
+def _length(graph: LayeredGraph, layers: Layers) -> float:
+    """Return the summed length of the edges across."""
     position = centred_positions(layers)
     length = sum(abs(position[v] - position[u]) for v in range(len(graph.layer)) for u in graph.below[v])
-    return count_crossings(graph, layers), round(length, 6)
+    return round(length, 6)
 
 
 def count_crossings(graph: LayeredGraph, layers: Layers) -> int:

@@ -20,6 +20,7 @@ from masksynth.mask.csr import prefix_sums, run_starts
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.bins import bins_of
 from masksynth.pack.cut_runs import cut_runs
+from masksynth.pack.holdings import holdings_of
 from masksynth.pack.prefix import Forest
 from masksynth.pack.regrow import regrow
 from masksynth.pack.subforests import count_positions, take_samples
@@ -92,7 +93,7 @@ def _fill_runs(forest: Forest, unit: Int64Array, limit: int, effort: int) -> Int
     if _cost(forest, batch)[0] > least:
         batch_of_unit = np.empty(int(unit.max()) + 1, np.int64)
         batch_of_unit[unit] = batch
-        batch = regrow(forest, unit, batch_of_unit, limit, least, effort)[unit]
+        batch = regrow(holdings_of(forest, unit), batch_of_unit, limit, least, effort)[unit]
     return batch
 
 

@@ -1,4 +1,4 @@
-"""Nodes of the compressed trie that units hold, and lower bounds on the batches of these units."""
+"""Nodes that units hold, and lower bounds on the batches of these units."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.mask.csr import indptr, prefix_sums
+from masksynth.mask.csr import indptr, prefix_sums, row_of_entry
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.cut_runs import holders_of_nodes
+from masksynth.pack.position_sets import PositionSets
 from masksynth.pack.prefix import Forest
 
 DUAL = 20
@@ -17,7 +18,7 @@ DUAL = 20
 
 @dataclass(frozen=True, eq=False)
 class Holdings:
-    """The nodes of the compressed trie that each unit holds, and the units that hold each node.
+    """The nodes that each unit holds, of a compressed trie or single positions, and the units that hold each node.
 
     Parameters
     ----------
@@ -48,6 +49,15 @@ def holdings_of(forest: Forest, unit: Int64Array) -> Holdings:
     np.add.at(size, held, weight[node])
     node_offset = indptr(np.bincount(held, minlength=units))
     return Holdings(weight, size, node[by_unit], node_offset, held, indptr(np.bincount(node, minlength=len(weight))))
+
+
+def holdings_of_sets(sets: PositionSets) -> Holdings:
+    """Return the positions that each unit needs, each position as a node."""
+    count = np.bincount(sets.position)
+    by_position = np.argsort(sets.position, kind="stable")
+    units = row_of_entry(sets.offset)[by_position]
+    size = np.diff(sets.offset)
+    return Holdings(np.ones(len(count), np.int64), size, sets.position, sets.offset, units, indptr(count))
 
 
 def least_positions(holdings: Holdings, limit: int) -> int:

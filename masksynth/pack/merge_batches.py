@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from masksynth.pack.assemble import batch_of_pieces, batches_of_forest, table_la
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
 from masksynth.pack.freed_memory import keep_freed_memory
+from masksynth.pack.holdings import holdings_of_sets
 from masksynth.pack.label_runs import label_runs, live_lengths
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import Forest, forest_of, group_codes
+from masksynth.pack.regrow import regrow
 from masksynth.pack.sample_columns import SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
@@ -96,15 +98,18 @@ def refuse_long(table: SampleTable, long: BoolArray, max_length: int) -> None:
 
 def has_segmented_group(table: SampleTable) -> BoolArray:
     """Return whether some sample in each sample's group has segments."""
+    if table.segments.count(None) == len(table):
+        return np.zeros(len(table), bool)
     groups = {group for group, segments in zip(table.groups, table.segments, strict=True) if segments is not None}
     return np.array([group in groups for group in table.groups], bool)
 
 
 def _codes_of_groups(table: SampleTable, grouping: Grouping) -> Int64Array:
     """Return the code of each sample's group, -1 for samples that are on their own."""
-    alone = [name is None or grouping == "split" for name in table.groups]
-    codes: Int64Array = np.where(alone, -1, group_codes(table))
-    return codes
+    if grouping == "split":
+        return np.full(len(table), -1, np.int64)
+    codes: dict[Any, int] = {None: -1}
+    return np.array([codes.setdefault(name, len(codes) - 1) for name in table.groups], np.int64)
 
 
 def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
@@ -162,9 +167,12 @@ def _merge_segmented(
     group = _codes_of_groups(table, grouping)
     sizes = np.diff(unite_sets(needed, group + 1).offset)[1:]
     unit = units_of(group, sizes, max_length)
-    forest = forest_of_sets(unite_sets(needed, unit))
+    sets = unite_sets(needed, unit)
+    forest = forest_of_sets(sets)
     batch = np.empty(len(forest.samples), np.int64)
-    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length, effort)
+    batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length)
+    # the forest has some positions more than once
+    batch = regrow(holdings_of_sets(sets), batch, max_length, len(merged.source), effort)
     for samples in _split_by_batch(batch[unit]):
         yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 

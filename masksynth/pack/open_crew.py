@@ -30,6 +30,8 @@ FED = 8
 """Number of workers that the process that reads can feed (docs/benchmarks.md)."""
 RATIO = 8
 """Bytes of JSON lines in each byte of gzip, about."""
+GROWTH = 1e15
+"""Bytes by which a worker may grow: without limit, since a window may take more than a leaking worker grows by."""
 COUNTING = "masksynth-tables"
 """Part of the name of the folder for tables in ``TMPDIR``, for runs that only count."""
 
@@ -51,7 +53,7 @@ def open_crew(jobs: int, executor: Executor | None, draft: Path | None) -> Itera
     if executor is None and jobs == 1:
         yield None, HERE
         return
-    pool = LocalPool(PoolOptions(jobs)) if executor is None else ExternalPool(executor, jobs)
+    pool = LocalPool(PoolOptions(jobs, growth=GROWTH)) if executor is None else ExternalPool(executor, jobs)
     crew = Crew(pool)
     with _make_folder(draft) as folder:
         here = Parsing(crew.map, jobs + 2, partial(store_file, folder), partial(store_text, folder), {})

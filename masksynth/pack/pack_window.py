@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import NamedTuple, cast
 
@@ -19,12 +18,15 @@ from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.run_summary import STEPS, count_batch, count_samples
 from masksynth.pack.sample_columns import SampleTable, drop_samples
 from masksynth.pack.stream_windows import Window
-from masksynth.pack.write_folder import batch_content, entry_of_batch, store_batch
+from masksynth.pack.write_folder import batch_content, entry_of_batch
 from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 
 EFFORT = 1_500_000
 """Effort of the search for fewer positions in a window: one to two seconds, and none where a lower bound is met."""
+
+
+Keep = Callable[[int, Content], bytes | str]
 
 
 class PackedWindow(NamedTuple):
@@ -34,26 +36,28 @@ class PackedWindow(NamedTuple):
     ----------
     record : Record
         Its batches are numbered from 0.
-    contents : sequence of bytes, pieces or str
+    contents : sequence of bytes or str
         The files of its batches, or their names in the draft of the run; empty if they are not to be written.
     seconds : dict
         As in `masksynth.pack.Summary`.
     """
 
     record: Record
-    contents: Sequence[Content | str]
+    contents: Sequence[bytes | str]
     seconds: dict[str, float]
 
 
-def pack_window(window: Window, options: Options, is_written: bool) -> PackedWindow:
+def pack_window(window: Window, options: Options, keep: Keep | None) -> PackedWindow:
     """Merge and check one window.
 
     Parameters
     ----------
     window : Window
     options : Options
-    is_written : bool
-        Whether the files of the batches are needed.
+    keep : callable, optional
+        Takes the number of a batch in the window and its file, as soon as it is checked, and returns what
+        ``contents`` is to have: `keep_bytes`, or `masksynth.pack.write_folder.store_batch` with a folder and the number
+        of the window. None: the files are not needed.
 
     Raises
     ------
@@ -66,25 +70,13 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     start = perf_counter()
     table, skipped = drop_long(whole, options.max_length, options.skip_long)
     counts = count_samples(table)
-    grouping = choose_grouping(options.split_groups, options.separate_groups)
-    entries: list[Entry] = []
-    contents: list[Content] = []
-    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT):
-        merged = perf_counter()
-        check_packed(batch, part, chosen)
-        checked = perf_counter()
-        counts += count_batch(batch)
-        digest = batch_hash(batch) if is_written else None
-        entries.append(entry_of_batch(len(entries), part, chosen, batch, digest))
-        contents += [batch_content(batch, digest)] if is_written else []
-        end = perf_counter()
-        for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
-            seconds[name] += value
-        start = end
+    seconds["merge"] = perf_counter() - start
+    entries, contents, of_batches = _pack_batches(table, options, keep, seconds)
+    counts += of_batches
+    start = perf_counter()
     counts += bound_window(table, options, counts["positions"])
-    bounded = perf_counter()
-    seconds["check"] += bounded - start
-    start = bounded
+    seconds["check"] += perf_counter() - start
+    start = perf_counter()
     batches_of_group = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
     record = Record(
         checksum=checksum_of(whole),
@@ -99,6 +91,32 @@ def pack_window(window: Window, options: Options, is_written: bool) -> PackedWin
     return PackedWindow(record, contents, seconds)
 
 
+def _pack_batches(
+    table: SampleTable, options: Options, keep: Keep | None, seconds: dict[str, float]
+) -> tuple[list[Entry], list[bytes | str], Counter[str]]:
+    """Return the entries of a window's batches, what is kept of their files, and their counts; add to ``seconds``."""
+    grouping = choose_grouping(options.split_groups, options.separate_groups)
+    entries: list[Entry] = []
+    contents: list[bytes | str] = []
+    counts: Counter[str] = Counter()
+    start = perf_counter()
+    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT):
+        merged = perf_counter()
+        check_packed(batch, part, chosen)
+        checked = perf_counter()
+        counts += count_batch(batch)
+        digest = None if keep is None else batch_hash(batch)
+        if keep is not None:
+            contents.append(keep(len(entries), batch_content(batch, digest)))
+        entries.append(entry_of_batch(len(entries), part, chosen, batch, digest))
+        end = perf_counter()
+        for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
+            seconds[name] += value
+        start = end
+    seconds["merge"] += perf_counter() - start
+    return entries, contents, counts
+
+
 def bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
     """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
     split, separate = options.split_groups, options.separate_groups
@@ -108,23 +126,9 @@ def bound_window(table: SampleTable, options: Options, positions: int) -> Counte
     return Counter(windows=1, bound_free=free, bound_kept=kept)
 
 
-def pack_to_bytes(window: Window, options: Options, is_written: bool) -> PackedWindow:
-    """Return the same with files that can be sent to another machine."""
-    packed = pack_window(window, options, is_written)
-    return packed._replace(
-        contents=[
-            each if isinstance(each, bytes) else b"".join(cast(Iterable[bytes], each)) for each in packed.contents
-        ]
-    )
-
-
-def pack_to_disk(window: Window, options: Options, folder: Path, number: int) -> PackedWindow:
-    """Write the files of a window's batches to the draft of a run; ``contents`` are their names there."""
-    packed = pack_window(window, options, True)
-    start = perf_counter()
-    names = [store_batch(folder, number, i, cast(Content, content)) for i, content in enumerate(packed.contents)]
-    packed.seconds["write"] += perf_counter() - start
-    return packed._replace(contents=names)
+def keep_bytes(_: int, content: Content) -> bytes:
+    """Return the file of a batch as bytes, which can be sent from another machine."""
+    return content if isinstance(content, bytes) else b"".join(cast(Iterable[bytes], content))
 
 
 def checksum_window(window: Window) -> int:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -18,21 +19,21 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.pack.journal import Record, read_records
 from masksynth.pack.merge_batches import batches_of, choose_grouping
 from masksynth.pack.open_crew import choose_jobs, open_crew
-from masksynth.pack.pack_window import (
-    PackedWindow,
-    checksum_window,
-    drop_long,
-    pack_to_bytes,
-    pack_to_disk,
-    pack_window,
-)
+from masksynth.pack.pack_window import PackedWindow, checksum_window, drop_long, keep_bytes, pack_window
 from masksynth.pack.packed_folder import Options
 from masksynth.pack.read_run import Samples, places_of, read_run, run_here
 from masksynth.pack.run_summary import Summary
 from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS
 from masksynth.pack.stream_windows import WINDOW, Window, windows
 from masksynth.pack.table_parts import Part
-from masksynth.pack.write_folder import draft_of, finish_folder, number_entries, open_draft_folder, write_window
+from masksynth.pack.write_folder import (
+    draft_of,
+    finish_folder,
+    number_entries,
+    open_draft_folder,
+    store_batch,
+    write_window,
+)
 from masksynth.tasks.canonical import shown
 from masksynth.verify.packs import check_packed
 from masksynth.versions import versions
@@ -252,18 +253,17 @@ def _calls_of(
 ) -> Iterator[Call]:
     """Yield the call that packs each window, or returns its checksum if it is among the first ``done``.
 
-    Workers of this machine write the files of batches themselves; others send them.
+    Batches are written where they are merged if that is this machine; other machines send them.
     """
+    is_remote = pool is not None and not isinstance(pool, LocalPool)
     for number, window in enumerate(stream, 1):
         first, last = window.parts[0].ids[0], window.parts[-1].ids[-1]
         label = f"window {number}, samples {shown(first)} to {shown(last)}"
         if number <= done:
             yield Call(label, checksum_window, (window,))
-        elif isinstance(pool, LocalPool) and folder is not None:
-            yield Call(label, pack_to_disk, (window, options, folder, number))
         else:
-            function = pack_window if pool is None else pack_to_bytes
-            yield Call(label, function, (window, options, folder is not None))
+            store = None if folder is None else keep_bytes if is_remote else partial(store_batch, folder, number)
+            yield Call(label, pack_window, (window, options, store))
 
 
 def _keep_window(folder: Path | None, packed: PackedWindow, summary: Summary) -> Record:

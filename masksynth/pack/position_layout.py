@@ -92,16 +92,19 @@ def lay_out(forest: Forest) -> Layout:
     above = nearest_smaller(low)
     owner = np.flatnonzero(size)
     ancestor, high = owner, low[owner] + size[owner]
-    steps = [(head[:0],) * 4]
+    width = np.zeros(len(head), np.int64)
+    steps = []
     while len(owner):  # one step up the trie for all paths at once
         begin = low[ancestor]
         steps.append((owner, begin, start[ancestor], high - begin))
+        width[owner] += 1
         below_root = begin > 0
         owner, high, ancestor = owner[below_root], begin[below_root], above[ancestor[below_root]]
-    owner, begin, base, count = (np.concatenate(column) for column in zip(*steps, strict=True))
-    order = np.lexsort((begin, owner))  # block after block, from the root down
-    cut = indptr(np.bincount(owner, minlength=len(head)))
-    return Layout(np.cumsum(opens) - 1, start, size, cut, begin[order], base[order], count[order])
+    cut = indptr(width)
+    runs = np.empty((3, int(cut[-1])), np.int64)
+    for step, (owner, *columns) in enumerate(steps, 1):
+        runs[:, cut[owner + 1] - step] = columns  # from the root down: the first steps are the last runs
+    return Layout(np.cumsum(opens) - 1, start, size, cut, *runs)
 
 
 def build_mask(layout: Layout) -> Mask:

@@ -10,10 +10,8 @@ last of each chain is sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,6 +22,9 @@ from masksynth.pack.sample_columns import SampleTable, key_of
 
 SHORTEST, LONGEST = 32, 1024
 """Tokens of a pair compared at a time: the first number at first, doubled up to the second while nothing differs."""
+
+JUMPS = 8
+"""How often all entries at once are led on to nearer ones in the search of nearest smaller ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,20 +90,27 @@ def forest_of(table: SampleTable, length: Int64Array, key: Int64Array | None = N
     >>> [table.ids[s] for s in forest.samples], forest.length.tolist(), forest.shared.tolist()
     (['c', 'a', 'b'], [1, 3, 4], [0, 1, 2])
     """
-    if key is None:
-        key = np.zeros(len(table), np.int64)
     code = identities(table)
     if are_chained(code, table.offset, length):
-        texts, last = chain_ends(sort_texts(code, table.offset, length, key))
+        texts, last = chain_ends(live_texts(code, table.offset, length), key)
+        words = np.frombuffer(b"".join([*texts, bytes(LONGEST * code.itemsize)]), code.dtype)
+        start = indptr(length[last])[:-1]
     else:
-        code = code.astype(np.int32)  # half of the bytes to copy and to compare
-        texts, last = list(sort_texts(code, table.offset, length, key)), np.arange(len(table))
+        words = np.zeros(len(code) + LONGEST, np.int32)  # half of the bytes to copy and to compare
+        words[: len(code)] = code
+        texts, last = list(live_texts(words, table.offset, length)), np.arange(len(table))
+        start = table.offset[:-1]
     order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
-    # words of the sort texts: one for the key, then one for each live token
-    shared = shared_words([texts[i] for i in order.tolist()], 1 + length[last[order]], code.dtype) - 1
+    if key is not None:
+        order = order[np.argsort(key[last[order]], kind="stable")]
+    ends = last[order]
+    shared = common_prefixes(words, start[order], length[ends])
+    shared[:1] = -1
+    if key is not None:
+        shared[1:][key[ends[1:]] != key[ends[:-1]]] = -1
     if len(last) < len(table):
-        return _insert_prefixes(last[order], shared, last, length)
-    return Forest(order, length[order], np.maximum(shared, 0))
+        return _insert_prefixes(ends, shared, last, length)
+    return Forest(ends, length[ends], np.maximum(shared, 0))
 
 
 def are_chained(code: Int64Array, offset: Int64Array, length: Int64Array) -> bool:
@@ -113,26 +121,31 @@ def are_chained(code: Int64Array, offset: Int64Array, length: Int64Array) -> boo
     return 2 * int(length[pair].sum()) > int(length.sum())
 
 
-def sort_texts(code: AnyArray, offset: Int64Array, length: Int64Array, key: Int64Array) -> Iterator[bytes]:
-    """Yield the key and the live tokens of each sample, one word each: sorted by bytes, equal prefixes are neighbours.
+def live_texts(code: AnyArray, offset: Int64Array, length: Int64Array) -> Iterator[bytes]:
+    """Yield the live tokens of each sample, one word each: sorted by bytes, equal prefixes are neighbours.
 
     Parameters
     ----------
     code : (U,) int32 or int64
         Its type is that of the words.
     offset : (S + 1,) int64
-    length, key : (S,) int64
+    length : (S,) int64
         As for `forest_of`.
     """
     size = code.itemsize
-    tokens = np.ascontiguousarray(code, code.dtype.newbyteorder("<")).data.cast("B")  # sliced without copies
-    head = [number.to_bytes(size, "big") for number in range(int(key.max(initial=0)) + 1)]
+    words = memoryview(np.ascontiguousarray(code, code.dtype.newbyteorder("<")).view(np.uint8))  # sliced without copies
     begin, end = (size * offset[:-1]).tolist(), (size * (offset[:-1] + length)).tolist()
-    return (head[number] + tokens[start:stop] for number, start, stop in zip(key.tolist(), begin, end, strict=True))
+    return (words[start:stop].tobytes() for start, stop in zip(begin, end, strict=True))
 
 
-def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
+def chain_ends(texts: Iterable[bytes], key: Int64Array | None = None) -> tuple[list[bytes], Int64Array]:
     """Return the texts that are not prefixes of their successors, and their indices.
+
+    Parameters
+    ----------
+    texts : iterable of S bytes
+    key : (S,) int64, optional
+        A text is no prefix of one with another key.
 
     Examples
     --------
@@ -143,8 +156,9 @@ def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
     ends: list[bytes] = []
     last: list[int] = []
     text, sample = b"", -1
+    changes = None if key is None else run_starts(key).tolist()
     for sample, after in enumerate(texts):
-        if not after.startswith(text):
+        if sample and ((changes and changes[sample]) or not after.startswith(text)):
             ends.append(text)
             last.append(sample - 1)
         text = after
@@ -152,31 +166,6 @@ def chain_ends(texts: Iterable[bytes]) -> tuple[list[bytes], Int64Array]:
         ends.append(text)
         last.append(sample)
     return ends, np.array(last, np.int64)
-
-
-def shared_words(texts: Sequence[bytes], length: Int64Array, word: np.dtype[Any]) -> Int64Array:
-    """Return the length of the longest common prefix of each of some texts with the one before; 0 for the first.
-
-    Parameters
-    ----------
-    texts : sequence of S bytes
-    length : (S,) int64
-        Number of words of each.
-    word : dtype
-
-    Examples
-    --------
-    >>> shared_words([b"aabb", b"aabbcc", b"aaccbb"], np.array([2, 3, 3]), np.dtype(np.int16)).tolist()
-    [0, 2, 1]
-    """
-    extends = [after.startswith(before) for before, after in pairwise(texts)]  # by far the fastest comparison
-    shared = np.append(0, np.where(extends, length[:-1], -1))[: len(texts)]
-    differs = shared < 0
-    compared = np.flatnonzero(differs | np.append(differs[1:], False)[: len(texts)])  # with the text before each
-    words = np.frombuffer(b"".join([*(texts[i] for i in compared.tolist()), bytes(LONGEST * word.itemsize)]), word)
-    common = common_prefixes(words, indptr(length[compared])[:-1], length[compared])
-    shared[differs] = common[differs[compared]]
-    return shared
 
 
 def _insert_prefixes(ends: Int64Array, shared: Int64Array, last: Int64Array, length: Int64Array) -> Forest:
@@ -209,23 +198,29 @@ def _insert_prefixes(ends: Int64Array, shared: Int64Array, last: Int64Array, len
 
 
 def nearest_smaller(values: Int64Array) -> Int64Array:
-    """Return for each entry the index of the nearest smaller one before it, -1 where there is none; with a stack.
+    """Return for each entry the index of the nearest smaller one before it, -1 where there is none.
 
     Examples
     --------
     >>> nearest_smaller(np.array([0, 2, 3, 2, 1])).tolist()
     [-1, 0, 1, 0, 0]
     """
-    before = [-1] * len(values)
-    stack: list[int] = []
-    numbers = values.tolist()
-    for i, value in enumerate(numbers):
-        while stack and numbers[stack[-1]] >= value:
-            stack.pop()
-        if stack:
-            before[i] = stack[-1]
-        stack.append(i)
-    return np.array(before, np.int64)
+    padded = np.append(np.iinfo(np.int64).min, values)  # entry i of the values is entry i + 1 here
+    before = np.append(0, np.arange(len(values)))
+    active = np.arange(1, len(padded))
+    # all entries from before[i] + 1 to i - 1 are at least padded[i], so that one before[i] leads to the next to look at
+    for _ in range(JUMPS):
+        active = active[padded[before[active]] >= padded[active]]
+        before[active] = before[before[active]]
+    if len(active):  # few, but each may be far from its own: one after another, each entry is passed once
+        numbers, links = padded.tolist(), before.tolist()
+        for i in active.tolist():
+            link = links[i]
+            while numbers[link] >= numbers[i]:
+                link = links[link]
+            links[i] = link
+        before = np.array(links)
+    return before[1:] - 1
 
 
 def common_prefixes(code: AnyArray, start: Int64Array, length: Int64Array) -> Int64Array:

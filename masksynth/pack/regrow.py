@@ -12,22 +12,21 @@ import numpy as np
 
 from masksynth.mask.csr import prefix_sums, repeat_ranges
 from masksynth.mask.typing import Int64Array
-from masksynth.pack.holdings import Holdings, holdings_of, least_positions
-from masksynth.pack.prefix import Forest
+from masksynth.pack.holdings import Holdings, least_positions
 from masksynth.pack.search_batches import classes_of, search_batches
 
 ROUNDS = 128
 """Effort of the search for each unit, beside the effort that is asked for."""
+PAIR = 1_000
+"""Most effort for each pair of units: few units have few distributions."""
 
 
-def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, least: int, effort: int = 0) -> Int64Array:
+def regrow(holdings: Holdings, batch: Int64Array, limit: int, least: int, effort: int = 0) -> Int64Array:
     """Return a batch for each unit that takes no more positions in all than the given distribution.
 
     Parameters
     ----------
-    forest : Forest
-    unit : (S,) int64
-        Unit of each sample of the forest.
+    holdings : Holdings
     batch : (u,) int64
         Batch of each unit.
     limit : int
@@ -35,15 +34,14 @@ def regrow(forest: Forest, unit: Int64Array, batch: Int64Array, limit: int, leas
     least : int
         A lower bound on the number of positions.
     effort : int
-        Effort of the search beyond `ROUNDS` for each unit, as for `search_batches`.
+        Most effort of the search beyond `ROUNDS` for each unit, as for `search_batches`.
     """
-    holdings = holdings_of(forest, unit)
     least = max(least, least_positions(holdings, limit))
     classes = classes_of(holdings)
     batches = [np.flatnonzero(batch == number).tolist() for number in range(int(batch.max()) + 1)]
     grown = _grow(_without_own_nodes(holdings), limit)
     batches = min(batches, grown, key=lambda each: (sum(map(classes.size, each)), len(each)))
-    batches = search_batches(classes, batches, limit, least, ROUNDS * len(batch) + effort)
+    batches = search_batches(classes, batches, limit, least, ROUNDS * len(batch) + min(effort, PAIR * len(batch) ** 2))
     result = np.empty(len(batch), np.int64)
     for number, units in enumerate(batches):
         result[units] = number
@@ -100,4 +98,4 @@ def _grow_batch(holdings: Holdings, units: Int64Array, limit: int) -> list[int]:
         left = left[new[left] <= limit - size]
         if not len(left):
             return chosen
-        best = int((new[left] / holdings.size[left]).argmin())
+        best = int((new[left] / np.maximum(holdings.size[left], 1)).argmin())

@@ -79,21 +79,22 @@ def classes_of(holdings: Holdings) -> Classes:
     """
     count = np.diff(holdings.unit_offset)
     alone = prefix_sums(np.where(count == 1, holdings.weight, 0)[holdings.node])
-    number: dict[bytes, int] = {}
-    weight: list[int] = []
-    holders: list[list[int]] = []
-    held: list[list[int]] = [[] for _ in holdings.size]
-    for node in np.flatnonzero(count > 1).tolist():
-        units = holdings.unit[holdings.unit_offset[node] : holdings.unit_offset[node + 1]]
-        k = number.setdefault(units.tobytes(), len(number))
-        if k == len(weight):
-            weight.append(0)
-            holders.append(units.tolist())
-            for unit in holders[-1]:
-                held[unit].append(k)
-        weight[k] += int(holdings.weight[node])
-    own = (alone[holdings.node_offset[1:]] - alone[holdings.node_offset[:-1]]).tolist()
-    return Classes(own, holdings.size.tolist(), [frozenset(each) for each in held], weight, holders)
+    own = alone[holdings.node_offset[1:]] - alone[holdings.node_offset[:-1]]
+    # nodes of the same units have equal sums of random words of their units
+    word = np.random.default_rng(0).integers(0, 2**64, len(own), np.uint64)
+    sums = prefix_sums(word[holdings.unit])
+    shared = np.flatnonzero(count > 1)
+    key = (sums[holdings.unit_offset[1:]] - sums[holdings.unit_offset[:-1]])[shared]
+    _, first, kind = np.unique(key, return_index=True, return_inverse=True)
+    weight = np.bincount(kind, holdings.weight[shared]).astype(np.int64).tolist()
+    holders = [
+        holdings.unit[holdings.unit_offset[node] : holdings.unit_offset[node + 1]].tolist() for node in shared[first]
+    ]
+    held: list[list[int]] = [[] for _ in own]
+    for k, units in enumerate(holders):
+        for unit in units:
+            held[unit].append(k)
+    return Classes(own.tolist(), holdings.size.tolist(), [frozenset(each) for each in held], weight, holders)
 
 
 def search_batches(

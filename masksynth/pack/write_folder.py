@@ -174,14 +174,14 @@ def store_batch(folder: Path, window: int, number: int, content: Content) -> str
     return name
 
 
-def write_window(folder: Path, record: Record, batches: Sequence[Content | str]) -> None:
+def write_window(folder: Path, record: Record, batches: Sequence[bytes | str]) -> None:
     """Give the batches of a window their names, on the disk, then append the window to the journal.
 
     Parameters
     ----------
     folder : Path
     record : Record
-    batches : sequence of bytes, pieces or str
+    batches : sequence of bytes or str
         The files, or their names if `store_batch` has written them.
     """
     for entry, content in zip(record.batches, batches, strict=True):

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from masksynth.answer import Answer, record
 from masksynth.audit.finding import Finding
 from masksynth.export.formats import npz_bytes
 from masksynth.export.mask_arrays import Arrays
 from masksynth.export.solution_record import json_text
 from masksynth.mask import Mask
 from masksynth.report.page_text import count
-from masksynth.solve import Answer, record
 from masksynth.subject.subject import Subject
 
 MOST_BYTES = 800_000

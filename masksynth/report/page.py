@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from masksynth.answer import Answer
 from masksynth.audit.finding import Finding
 from masksynth.audit.run_audit import Report
 from masksynth.errors import InvalidInstance, MasksynthError
@@ -29,7 +30,6 @@ from masksynth.report.summary_facts import (
     subject_facts,
     verdict,
 )
-from masksynth.solve import Answer
 from masksynth.subject.folders import subject_of_merged
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, MergedTask

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from masksynth.answer import Answer
 from masksynth.audit.finding import CODES, SEVERITIES, Finding
 from masksynth.audit.run_audit import Report
 from masksynth.backends import Status
 from masksynth.report.page_text import LONG, SHORT, count, cut, text_of
-from masksynth.solve import Answer, count_nodes
+from masksynth.solve import count_nodes
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, Leak
 

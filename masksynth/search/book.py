@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from masksynth.answer import record, write
 from masksynth.backends import Limits
 from masksynth.errors import InvalidInstance
 from masksynth.files import make_folder, open_draft, write_file
 from masksynth.search.result import Question, Recalled, Result, line_of, result_of
-from masksynth.solve import record, write
 from masksynth.tasks.instance_files import dumps
 
 BEGIN = b'{"instance": '

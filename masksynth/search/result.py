@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from masksynth.answer import Answer
 from masksynth.backends import Limits, Status
 from masksynth.errors import InvalidInstance
-from masksynth.solve import Answer
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import printable
 from masksynth.versions import versions

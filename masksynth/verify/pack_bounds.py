@@ -16,15 +16,17 @@ a node of both once. Nothing of ``masksynth.pack`` is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.verify.holdings import classes_of_nodes
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
-from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
+from masksynth.verify.set_bounds import bound_sets
 
 IGNORED = -100
 """Label of a token that is not trained."""
@@ -80,18 +82,41 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head)
     nodes = nodes_of_segments(table, np.arange(len(segmented)), head) if segmented.any() else None
     rest = None if nodes is None else _select_rest(nodes, segmented)
-    free = sum_copies(length, shared, limit) + (0 if rest is None else _bound_nodes(rest, rest.sample, limit))
-    if free == known:
-        return Bounds(free, free)
+    quick = sum_copies(length, shared, limit)
+    if rest is None and quick == known:
+        return Bounds(known, known)
     tree = nodes_of_prefixes(order, length, shared)
-    more = _bound_nodes(tree, tree.sample, limit) - sum_copies(length, shared, limit)  # units do not fill batches well
-    free += max(more, 0)
-    if split or free == known:
-        return Bounds(free, free)
-    kept = _bound_nodes(tree, _unit_of_pair(tree, group, limit), limit)
+    parts = [(tree, _unit_of_pair(tree, group, limit))]
     if nodes is not None and rest is not None:
-        kept += _bound_nodes(rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]], limit)
-    return Bounds(free, max(free, kept))
+        parts.append((rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]]))
+    samples = [(part, part.sample) for part, _ in parts]
+    # where no unit has two samples, both bounds are the same, so prices are sought for the first one
+    alone = split or all(len(np.unique(unit)) == len(np.unique(part.sample)) for part, unit in parts)
+    free = _bound_parts(samples, [quick, 0], limit, known if alone else 0)
+    if alone or sum(free) == known:
+        return Bounds(sum(free), sum(free))
+    return Bounds(sum(free), sum(_bound_parts(parts, free, limit, known)))
+
+
+def _bound_parts(parts: Sequence[tuple[Nodes, Int64Array]], least: Sequence[int], limit: int, enough: int) -> list[int]:
+    """Return lower bounds on the positions of causal and of other samples, which together are at most ``enough``.
+
+    Parameters
+    ----------
+    parts : sequence of (nodes, (p,) int64)
+        Nodes, and the unit of each pair of a node and a sample.
+    least : sequence of int
+        Lower bounds.
+    limit : int
+    enough : int
+        Prices are sought while the sum of the bounds is below.
+    """
+    bounds = [max(low, _bound_nodes(*part, limit)) for part, low in zip(parts, least, strict=False)]
+    for number, part in enumerate(parts):
+        missing = enough - sum(bounds)
+        if missing > 0:
+            bounds[number] = max(bounds[number], _bound_nodes(*part, limit, bounds[number] + missing))
+    return bounds
 
 
 def _select_rest(nodes: Nodes, segmented: BoolArray) -> Nodes:
@@ -102,9 +127,9 @@ def _select_rest(nodes: Nodes, segmented: BoolArray) -> Nodes:
     return Nodes(nodes.node[others], nodes.sample[others], weight)
 
 
-def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int) -> int:
+def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int, enough: int = 0) -> int:
     """Return a lower bound for samples whose units, one for each pair of a node and a sample, stay together."""
-    return bound_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit) if len(nodes.node) else 0
+    return bound_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit, enough) if len(nodes.node) else 0
 
 
 def _unit_of_pair(nodes: Nodes, group: Int64Array, limit: int) -> Int64Array:

@@ -18,77 +18,24 @@ where it is greater. A unit that needs no node beyond those of another one is le
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.verify.bin_bounds import count_large, sum_feasible
+from masksynth.verify.holder_bounds import count_holders
+from masksynth.verify.holdings import Holdings, add_everything, drop_dominated
+from masksynth.verify.price_bounds import LARGEST, bound_nodes, count_batches
+from masksynth.verify.price_sets import tree_of_classes
 from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 EXACT = 10
 """Most units of a class all partitions of which are tried."""
-WIDEST = 1 << 16
-"""Most pairs of classes and units that are compared to leave one unit out."""
 PAIRS = 1 << 24
 """Most pairs of classes that are compared; beyond it, some classes keep N = 1, which is valid too."""
 
 
-@dataclass(frozen=True, eq=False)
-class Holdings:
-    """Classes of nodes and the units that hold them.
-
-    Parameters
-    ----------
-    weight : (K,) int64
-        Number of nodes of each class.
-    offset : (K + 1,) int64
-        Row pointers of the classes into ``unit``.
-    unit : (p,) int64
-        Units 0, 1, ... that hold each class, ascending.
-    """
-
-    weight: Int64Array
-    offset: Int64Array
-    unit: Int64Array
-
-
-def classes_of_nodes(node: Int64Array, unit: Int64Array, weight: Int64Array) -> Holdings:
-    """Return the classes of nodes that are held by the same units.
-
-    Parameters
-    ----------
-    node, unit : (p,) int64
-        Pairs: a unit holds a node; repeated pairs count once.
-    weight : (n,) int64
-        Number of nodes that each node stands for.
-
-    Examples
-    --------
-    >>> holdings = classes_of_nodes(np.array([0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0]), np.array([5, 1, 2]))
-    >>> sorted(holdings.weight.tolist()), sorted(np.diff(holdings.offset).tolist())
-    ([1, 7], [1, 2])
-    """
-    units = int(unit.max(initial=-1)) + 1
-    pair = np.unique(node * units + unit)
-    node, unit = pair // max(units, 1), pair % max(units, 1)
-    present, count = np.unique(node, return_counts=True)
-    offset = prefix_sums(count)
-    word = np.random.default_rng(units).integers(0, 2**64, units, np.uint64)
-    sums = prefix_sums(word[unit])
-    key = sums[offset[1:]] - sums[offset[:-1]] + count.astype(np.uint64)  # equal for equal sets
-    _, first, code = np.unique(key, return_index=True, return_inverse=True)
-    # nodes whose units are not those of the first one with their key are left out: a bound on the others is valid
-    size = np.minimum(count, count[first[code]])
-    same = unit[repeat_ranges(offset[:-1], size)] == unit[repeat_ranges(offset[first[code]], size)]
-    wrong = count != count[first[code]]
-    wrong[np.repeat(np.arange(len(size)), size)[~same]] = True
-    total = np.zeros(len(first), np.int64)
-    np.add.at(total, code, np.where(wrong, 0, weight[present]))
-    return Holdings(total, prefix_sums(count[first]), unit[repeat_ranges(offset[first], count[first])])
-
-
-def bound_sets(holdings: Holdings, limit: int) -> int:
+def bound_sets(holdings: Holdings, limit: int, enough: int = 0) -> int:
     """Return a lower bound on the nodes of all batches.
 
     Parameters
@@ -96,6 +43,8 @@ def bound_sets(holdings: Holdings, limit: int) -> int:
     holdings : Holdings
     limit : int
         Most nodes C of a batch; no unit needs more.
+    enough : int
+        A number of nodes that is sufficient; prices are sought while the bound is below it.
 
     Examples
     --------
@@ -105,64 +54,32 @@ def bound_sets(holdings: Holdings, limit: int) -> int:
     >>> bound_sets(holdings, 5), bound_sets(holdings, 4)
     (5, 7)
     """
-    holdings = _add_everything(_drop_dominated(holdings))
+    holdings = add_everything(drop_dominated(holdings))
     held = np.diff(holdings.offset)
     inside, around = _find_nested(holdings, limit)
-    copies = np.ones(len(held), np.int64)
+    most, copies = count_holders(holdings, limit)
     gain: dict[int, int] = {}  # positions that exact partitions prove beyond the sum over the classes inside
     for number in sorted(inside, key=lambda k: (int(held[k]), k)):
         below = inside[number]
         more = _disjoint_gain(holdings, below, gain)
-        copies[number] = _count_copies(holdings, number, below, around, copies, more, limit)
+        copies[number] = max(int(copies[number]), _count_copies(holdings, number, below, around, copies, more, limit))
         total = int(holdings.weight[below] @ copies[below]) + more + int(holdings.weight[number] * copies[number])
         if copies[number] > 1 and held[number] <= EXACT:
             exact = _least_partition(holdings, number, np.append(below, number), limit)
             more += max(exact - total, 0)
         if more:
             gain[number] = more
-    return int(holdings.weight @ copies) + gain.get(int(np.argmax(held)), 0)
-
-
-def _drop_dominated(holdings: Holdings) -> Holdings:
-    """Return the holdings without units all classes of which another unit holds too; of equal units the first is left.
-
-    Such a unit can join the other one, whatever the batches are.
-    """
-    owner = row_of_entry(holdings.offset)
-    by_unit = np.argsort(holdings.unit, kind="stable")
-    degree = np.bincount(holdings.unit)
-    start = prefix_sums(degree)
-    held = np.diff(holdings.offset)
-    classes = owner[by_unit]
-    kept = np.ones(len(degree), bool)
-    holds = np.zeros(len(degree), bool)  # whether each unit holds a class; all False between two classes
-    for unit in range(len(degree)):
-        own = classes[start[unit] : start[unit + 1]]
-        fewest = int(own[np.argmin(held[own])]) if len(own) else -1
-        if fewest < 0 or held[fewest] == 1 or held[fewest] * len(own) > WIDEST:
-            continue
-        rivals = holdings.unit[holdings.offset[fewest] : holdings.offset[fewest + 1]]
-        rivals = rivals[kept[rivals] & (rivals != unit)]  # one that was left out is inside a unit that was not
-        for number in own.tolist():
-            members = holdings.unit[holdings.offset[number] : holdings.offset[number + 1]]
-            holds[members] = True
-            rivals = rivals[holds[rivals]]
-            holds[members] = False
-            if not len(rivals):
-                break
-        kept[unit] = not len(rivals)
-    entries = kept[holdings.unit]
-    renumbered = np.cumsum(kept) - 1
-    return classes_of_nodes(owner[entries], renumbered[holdings.unit[entries]], holdings.weight)
-
-
-def _add_everything(holdings: Holdings) -> Holdings:
-    """Return the holdings with a class that all units hold, of no nodes if there is none, where all sums end."""
-    units = int(holdings.unit.max(initial=-1)) + 1
-    if (np.diff(holdings.offset) == units).any():
-        return holdings
-    offset = np.append(holdings.offset, len(holdings.unit) + units)
-    return Holdings(np.append(holdings.weight, 0), offset, np.append(holdings.unit, np.arange(units)))
+    top = int(np.argmax(held))  # the class of all units
+    bound = int(holdings.weight @ copies) + gain.get(top, 0)
+    if bound >= enough or int(held[top]) * limit > LARGEST:
+        return bound
+    tree = tree_of_classes(holdings, most)
+    if holdings.weight[top] and held[top] > EXACT:  # a gain is one of classes inside, so that it may be added
+        missing = -(-(enough - bound) // int(holdings.weight[top]))
+        more = max(count_batches(tree, len(copies), limit, int(copies[top]) + missing) - int(copies[top]), 0)
+        copies[top] += more
+        bound += more * int(holdings.weight[top])
+    return bound if bound >= enough else max(bound, bound_nodes(holdings, tree, copies, limit, enough))
 
 
 def _count_copies(

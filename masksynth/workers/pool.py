@@ -22,6 +22,8 @@ from masksynth.errors import InvalidInstance, MasksynthError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that limit the threads of numerical libraries."""
+GROWTH = "LOKY_MAX_MEMORY_LEAK_SIZE"
+"""Environment variable by which loky limits the growth of a worker's memory."""
 PR_SET_PDEATHSIG = 1
 """``prctl`` option (``linux/prctl.h``): send a signal to this process when its parent ends.
 
@@ -82,12 +84,15 @@ class PoolOptions:
         Bytes of address space of each worker.
     prepare : tuple, optional
         A function and its arguments, called before a worker's first job: imports that are not part of a job's time.
+    growth : float
+        Bytes by which the memory of a worker may grow before loky replaces the worker as a leaking one.
     """
 
     room: int
     threads: int = 1
     memory: int | None = None
     prepare: tuple[Callable[..., Any], Any] | None = None
+    growth: float = 3e8
 
 
 class LocalPool:
@@ -102,7 +107,7 @@ class LocalPool:
     def _start_worker(self) -> Executor:
         from loky import ProcessPoolExecutor
 
-        environment = dict.fromkeys(THREADS, str(self._options.threads))
+        environment = dict.fromkeys(THREADS, str(self._options.threads)) | {GROWTH: str(self._options.growth)}
         worker: Executor = ProcessPoolExecutor(
             max_workers=1,
             timeout=None,

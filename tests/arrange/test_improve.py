@@ -94,7 +94,9 @@ def test_every_start_is_an_order(seed, size):
 def test_paths_of_a_tree_are_chains():
     mask = permuted(random_tree(np.random.default_rng(0), 200), np.random.default_rng(1).permutation(200))
     dense = mask.dense()
-    for path in cover_paths(mask):
+    paths = cover_paths(mask)
+    assert sorted(paths.item.tolist()) == list(range(200))
+    for path in np.split(paths.item, paths.offset[1:-1]):
         for below, above in pairwise(path.tolist()):
             assert dense[above, below]
             assert dense[above].sum() == dense[below].sum() + 1

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.verify import set_bounds
+from masksynth.verify.holdings import classes_of_nodes
 from masksynth.verify.pack_bounds import sum_copies
-from masksynth.verify.set_bounds import bound_sets, classes_of_nodes
+from masksynth.verify.set_bounds import bound_sets
 from tests.partitions import partitions
 
 
@@ -23,10 +24,10 @@ def least_sum(sets, weight, limit):
     return best
 
 
-def bound_of(sets, weight, limit):
+def bound_of(sets, weight, limit, enough=0):
     pairs = [(node, unit) for unit, nodes in enumerate(sets) for node in nodes]
     node, unit = np.array(pairs, np.int64).reshape(-1, 2).T
-    return bound_sets(classes_of_nodes(node, unit, np.array(weight)), limit)
+    return bound_sets(classes_of_nodes(node, unit, np.array(weight)), limit, enough)
 
 
 @st.composite
@@ -49,7 +50,7 @@ def test_never_above_the_least_sum(exact, monkeypatch):
         sets, weight = system
         limit = max(sum(weight[node] for node in nodes) for nodes in sets) + more
         least, bound = least_sum(sets, weight, limit), bound_of(sets, weight, limit)
-        assert bound <= least
+        assert bound <= bound_of(sets, weight, limit, enough=10**9) <= least
         assert bound >= sum(weight[node] for node in set().union(*sets))
         equal.append(bound == least)
 
@@ -89,3 +90,18 @@ def test_dominated_units_are_left_out():
 
 def test_equal_units():
     assert bound_of([{0, 1}] * 20, [2, 2], 4) == 4
+
+
+def test_prices_prove_how_many_batches_units_need():
+    """Three units of 37, five of 42 and four of 52: only those of 37 fit into a batch of 119 in threes, 529 in all."""
+    sets = [{unit, 12} for unit in range(12)]
+    weight = [37] * 3 + [42] * 5 + [52] * 4 + [10]
+    assert bound_of(sets, weight, 129) == 529 + 5 * 10
+    assert bound_of(sets, weight, 129, enough=10**9) == 529 + 6 * 10
+
+
+def test_classes_that_cross_are_spread_over_their_units():
+    sets = [{0, 1, 4}, {0, 2, 5}, {1, 2, 6}, {0, 1, 7}, {0, 2, 8}, {1, 2, 9}]
+    weight = [30, 30, 30, 0, 41, 42, 43, 44, 45, 46]
+    least = least_sum(sets, weight, 190)
+    assert 0.9 * least < bound_of(sets, weight, 190, enough=10**9) <= least

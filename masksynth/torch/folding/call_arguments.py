@@ -31,6 +31,8 @@ class Call:
         ``[B, T]`` or ``[D, B, T]``, as given.
     lengths : Tensor or None
         Cumulative lengths of packed rows, for varlen attention.
+    use_cache : bool or None
+        As given; never true.
     others : dict
         All other arguments.
     """
@@ -39,6 +41,7 @@ class Call:
     mask: Tensor | None
     positions: Tensor | None
     lengths: Tensor | None
+    use_cache: bool | None
     others: dict[str, Any]
 
 
@@ -109,7 +112,7 @@ def read_call(named: dict[str, Any]) -> Call | str:
     foreign = [name for name, value in others.items() if _holds_tensor(value)]
     if foreign:
         return f"argument {foreign[0]}"
-    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), others)
+    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), named.get("use_cache"), others)
 
 
 def _is_cache(value: Any) -> bool:

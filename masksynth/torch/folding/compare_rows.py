@@ -44,12 +44,13 @@ def choose_rows(rows: TokenRows, places: Int64Array | None, least: int = 0) -> I
     shares = np.add.reduceat(count[places] > 1, first) > 0
     reaches = rows.index[rows.offset[1:] - 1] >= least
     last = places[rows.offset[1:] - 1]
-    chosen = int(np.lexsort((last, shares, reaches))[-1])
+    row = rows.place[first] // rows.shape[1]
+    follows = np.append(False, row[1:] == row[:-1])  # packed behind another, which the model may let it see
+    chosen = int(np.lexsort((last, follows, shares, reaches))[-1])
     path = places[rows.offset[chosen] : rows.offset[chosen + 1]]
     common = np.add.reduceat(np.isin(places, path), first)
-    common[chosen] = 0
     order = np.lexsort((last, -common))  # those that share most; among them those that come first
-    return np.append(chosen, order[: min(PARTNERS, len(rows) - 1)])
+    return np.append(chosen, order[order != chosen][:PARTNERS])
 
 
 def compare_rows(
@@ -99,8 +100,8 @@ def _own_arguments(call: Call, row: int, facts: ModelFacts | None) -> dict[str, 
     if call.positions is not None:
         shared = call.positions.shape[-2] != len(call.ids)
         arguments["position_ids"] = call.positions if shared else call.positions[..., part, :]
-    if facts is not None:
-        arguments["use_cache"] = False
+    if call.use_cache is not None:
+        arguments["use_cache"] = call.use_cache
     return arguments
 
 

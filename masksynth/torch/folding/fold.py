@@ -108,6 +108,8 @@ class Fold:
         return None
 
     def _merge(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Merged | str:
+        if getattr(getattr(self.backbone, "config", None), "output_attentions", False):
+            kwargs = {"output_attentions": True, **kwargs}
         call = read_call(name_arguments(self._signature, args, kwargs))
         if isinstance(call, str):
             return call

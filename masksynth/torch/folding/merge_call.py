@@ -13,6 +13,7 @@ from torch import Tensor
 
 from masksynth.errors import Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
+from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.call_arguments import Call
 from masksynth.torch.folding.merged_masks import model_mask
@@ -85,8 +86,8 @@ def merge_rows(
     table, forest = sequence_forest(rows, windows)
     dense = record is not None and record.attention != "flex"
     limit = limits.max_length or (MAX_DENSE if dense else None)
-    pieces = cut_forest(forest, limit)
-    sizes = [int((piece.length - piece.shared).sum()) for piece in pieces]
+    forest, cut = cut_forest(forest, limit)
+    sizes = segment_sums(forest.length - forest.shared, cut).tolist()
     if len(rows.tokens) < limits.min_ratio * sum(sizes) or not sum(sizes):
         return "ratio"
     if dense and max(sizes) > MAX_DENSE:
@@ -97,7 +98,7 @@ def merge_rows(
     width = padded_length(width) if record is not None and record.attention == "flex" else width
     if record is not None and record.position_limit is not None and width > record.position_limit:
         return "length"
-    merged = lay_out_rows(rows, table, pieces, width)
+    merged = lay_out_rows(rows, table, forest, cut, width)
     if last is not None:
         merged.positions[:, int(np.argmin(sizes)), -1] = last
     return _merged_call(call, rows, merged, record, masks)
@@ -136,7 +137,7 @@ def _refuse_lengths(call: Call) -> None:
 def _check_separation(call: Call, rows: TokenRows, starts: BoolArray | None, facts: ModelFacts | None) -> None:
     """Raise if packed rows are not kept apart by the model."""
     if starts is not None and facts is not None and len(rows) > len(call.ids):
-        facts.require_separation()
+        facts.require_separation(call.use_cache)
     if call.mask is not None and len(rows.positions) == 1:
         within = np.ones(len(rows.tokens), bool)
         within[rows.offset[:-1]] = False
@@ -170,6 +171,6 @@ def _merged_call(
     arguments = {**call.others, "input_ids": ids, "position_ids": positions, "attention_mask": mask}
     if record is not None:
         arguments["use_cache"] = False
-    place = tensor(rows.place) if rows.padded else None
+    place = None if rows.complete else tensor(rows.place)
     unfolding = Unfolding(rows.shape, merged.shape, place, tensor(merged.place))
     return Merged(arguments, unfolding, merged.place, len(rows.tokens), merged.live)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges
+from masksynth.mask.csr import repeat_ranges, run_starts
 from masksynth.mask.intervals import count_covering, row_intervals
 from masksynth.mask.typing import Int64Array
-from masksynth.pack.assemble import batch_of_forest
-from masksynth.pack.batch import PackedBatch
+from masksynth.pack.assemble import batches_of_forest
 from masksynth.pack.cut_runs import cut_runs
+from masksynth.pack.label_runs import label_runs
 from masksynth.pack.prefix import Forest, forest_of
 from masksynth.pack.sample_columns import FURTHER, SampleTable
 from masksynth.torch.folding.token_rows import TokenRows
@@ -97,27 +96,23 @@ def sequence_table(rows: TokenRows, windows: bool) -> SampleTable:
     )
 
 
-def cut_forest(forest: Forest, limit: int | None) -> list[Forest]:
-    """Return the forest in pieces of at most ``limit`` positions; a longer sequence is a piece of its own.
+def cut_forest(forest: Forest, limit: int | None) -> tuple[Forest, Int64Array]:
+    """Return the forest in pieces of at most ``limit`` positions, and row pointers of the pieces into its samples.
+
+    The first sample of a piece shares nothing. A longer sequence is a piece of its own.
 
     Examples
     --------
-    >>> forest = Forest(np.arange(3), np.array([4, 5, 5]), np.array([0, 3, 1]))
-    >>> [piece.samples.tolist() for piece in cut_forest(forest, 7)]
-    [[0, 1], [2]]
+    >>> forest, cut = cut_forest(Forest(np.arange(3), np.array([4, 5, 5]), np.array([0, 3, 1])), 7)
+    >>> forest.shared.tolist(), cut.tolist()
+    ([0, 3, 0], [0, 2, 3])
     """
-    positions = int((forest.length - forest.shared).sum())
-    if limit is None or positions <= limit:
-        return [forest]
-    run = cut_runs(forest, np.arange(len(forest.samples)), max(limit, int(forest.length.max())))
-    return [_slice(forest, np.flatnonzero(run == number)) for number in range(int(run[-1]) + 1)]
-
-
-def _slice(forest: Forest, part: Int64Array) -> Forest:
-    """Return consecutive samples of a forest; the first shares nothing."""
-    shared = forest.shared[part].copy()
-    shared[:1] = 0
-    return Forest(forest.samples[part], forest.length[part], shared)
+    count = len(forest.samples)
+    if limit is None or int((forest.length - forest.shared).sum()) <= limit:
+        return forest, np.array([0, count])
+    run = cut_runs(forest, np.arange(count), max(limit, int(forest.length.max())))
+    opens = run_starts(run)
+    return replace(forest, shared=np.where(opens, 0, forest.shared)), np.append(np.flatnonzero(opens), count)
 
 
 def sequence_forest(rows: TokenRows, windows: bool) -> tuple[SampleTable, Forest]:
@@ -126,23 +121,24 @@ def sequence_forest(rows: TokenRows, windows: bool) -> tuple[SampleTable, Forest
     return table, forest_of(table, rows.length)
 
 
-def lay_out_rows(rows: TokenRows, table: SampleTable, pieces: list[Forest], width: int) -> MergedRows:
+def lay_out_rows(rows: TokenRows, table: SampleTable, forest: Forest, cut: Int64Array, width: int) -> MergedRows:
     """Return the merged rows of the pieces of a forest.
 
     Parameters
     ----------
     rows : TokenRows
     table : SampleTable
-    pieces : list of Forest
+    forest, cut
+        As `cut_forest` returns them.
     width : int
         N, at least the positions of each piece.
     """
-    trained, cut = np.zeros(0, np.int64), np.zeros(len(rows) + 1, np.int64)
-    batches = [batch_of_forest(table, piece, trained, cut) for piece in pieces]
-    shape = (len(batches), width)
-    place = np.empty(len(rows.tokens), np.int64)
-    for number, (tokens, batch) in enumerate(_tokens_of(rows, pieces, batches)):
+    place, masks = np.empty(len(rows.tokens), np.int64), list[Mask]()
+    for number, (samples, batch) in enumerate(batches_of_forest(table, forest, cut, label_runs(table))):
+        tokens = repeat_ranges(rows.offset[samples], rows.length[samples])
         place[tokens] = number * width + batch.sample_position
+        masks.append(batch.mask)
+    shape = (len(masks), width)
     ids, index = (np.zeros(shape, np.int64) for _ in range(2))
     positions = np.zeros((len(rows.positions), *shape), np.int64)
     parent = np.full(shape, -1, np.int64)
@@ -151,21 +147,11 @@ def lay_out_rows(rows: TokenRows, table: SampleTable, pieces: list[Forest], widt
     ids.reshape(-1)[place], index.reshape(-1)[place] = rows.tokens, rows.index
     positions.reshape(len(positions), -1)[:, place] = rows.positions
     later = np.ones(len(place), bool)
-    later[rows.offset[:-1][rows.length > 0]] = False
+    later[rows.offset[:-1]] = False  # no sequence is empty
     parent.reshape(-1)[place[later]] = place[np.flatnonzero(later) - 1] % width
-    for row, batch in zip(end, batches, strict=True):  # as many positions attend to each as its subtree has
-        row[: batch.positions] = np.arange(batch.positions) + count_covering(row_intervals(batch.mask), batch.positions)
-    live = sum(batch.positions for batch in batches)
-    return MergedRows(ids, positions, end, index, parent, tuple(batch.mask for batch in batches), place, live)
-
-
-def _tokens_of(
-    rows: TokenRows, pieces: list[Forest], batches: list[PackedBatch]
-) -> Iterator[tuple[Int64Array, PackedBatch]]:
-    """Yield the flat indices of the tokens of each piece in the order of ``sample_position``, and the piece's batch."""
-    for piece, batch in zip(pieces, batches, strict=True):
-        samples = np.sort(piece.samples)
-        yield repeat_ranges(rows.offset[samples], rows.length[samples]), batch
+    for row, mask in zip(end, masks, strict=True):  # as many positions attend to each as its subtree has
+        row[: mask.size] = np.arange(mask.size) + count_covering(row_intervals(mask), mask.size)
+    return MergedRows(ids, positions, end, index, parent, tuple(masks), place, sum(mask.size for mask in masks))
 
 
 def padded_length(size: int, block: int = 128) -> int:

@@ -18,6 +18,9 @@ from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
 def _read(backbone: Any) -> Architecture:
     try:
         return read_architecture(backbone)
+    except NotImplementedError as error:  # transformers: get_input_embeddings of a wrapper without them
+        name = type(backbone).__name__
+        raise Unsupported(f"{name} does not name its embeddings of tokens; train it without fold") from error
     except Unsupported as error:
         raise Unsupported(str(error).replace(FALLBACK, "train it without fold")) from None
 
@@ -87,8 +90,18 @@ class ModelFacts:
         first = self.record().first_position
         return np.broadcast_to(np.arange(ids.shape[1]) + first, (1, *ids.shape))
 
-    def require_separation(self) -> None:
-        """Raise if the model itself does not keep packed rows apart."""
+    def require_separation(self, use_cache: bool | None) -> None:
+        """Raise if the model itself does not keep packed rows apart; with a cache of its own, none does.
+
+        Parameters
+        ----------
+        use_cache : bool or None
+            As the call has it; by default the config's.
+        """
+        trains = self.backbone.training and getattr(self.backbone, "gradient_checkpointing", False)
+        if use_cache is None and getattr(self.backbone.config.get_text_config(), "use_cache", False) and not trains:
+            fact = f"position_ids restart, but with a cache {type(self.backbone).__name__} lets packed rows attend to"
+            raise Unsupported(f"{fact} one another; pass use_cache=False, or set config.use_cache to False")
         if self._separates is None:
             record = self.record()
             tolerance = ROUNDING.get(record.dtype, 1e-1)

@@ -22,7 +22,7 @@ class TokenRows:
     offset : (S + 1,) int64
         Row pointers of the sequences. A padded row is one sequence, a packed row several.
     place : (U,) int64
-        ``row * T + column`` of each token, ascending.
+        ``row * T + column`` of each token.
     tokens : (U,) int64
     positions : (D, U) int64
         Position ids of D dimensions.
@@ -47,9 +47,9 @@ class TokenRows:
         return np.diff(self.offset)
 
     @property
-    def padded(self) -> bool:
-        """Whether the call has places without a real token."""
-        return len(self.place) < self.shape[0] * self.shape[1]
+    def complete(self) -> bool:
+        """Whether the tokens are those of all places of the call, in their order."""
+        return bool(np.array_equal(self.place, np.arange(self.shape[0] * self.shape[1])))
 
     def select(self, sequences: Int64Array) -> TokenRows:
         """Return some of the sequences, with the places of their tokens unchanged."""

@@ -41,7 +41,7 @@ Report = Callable[[int, int], None]
 
 TRIAGE = 0.1
 """Effort for which ``maxsat`` tries each component first."""
-START = (0.0, 3.0, 10.0)
+START = (0.0, 6.0, 20.0)
 """Effort that the first engine spends before the second and the third join in ..."""
 SHARE = (1.0, 0.4, 0.2)
 """... and the relative effort of each from then on, with one worker."""
