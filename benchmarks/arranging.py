@@ -17,7 +17,7 @@ from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
 from masksynth.arrange.bounds import bound_by_sizes
-from masksynth.arrange.forest import build_forest, find_parents
+from masksynth.arrange.forest import build_forest, find_forest
 from masksynth.arrange.measure import column_sizes, row_sizes
 from masksynth.backends import Limits
 from masksynth.mask import Mask
@@ -133,7 +133,7 @@ def reverse_cuthill_mckee(mask: Mask) -> NDArray[np.int64]:
 
 def depth_first(mask: Mask) -> NDArray[np.int64] | None:
     """Return the depth-first order of a forest, children as given; None if the mask is not a forest."""
-    parent = find_parents(mask)
+    parent = find_forest(mask)
     if parent is None:
         return None
     trees = build_forest(parent, row_sizes(mask))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masksynth.arrange.bounds import bound
-from masksynth.arrange.forest import find_parents
+from masksynth.arrange.forest import find_forest
 from masksynth.arrange.improve import improve_order
 from masksynth.arrange.measure import Counts, check_block_size, counts
 from masksynth.arrange.permute import count_pieces, invert_order, permuted
@@ -209,7 +209,7 @@ def _better(first: _Candidate, second: _Candidate | None) -> _Candidate:
 
 def _search(mask: Mask, block: int, evaluate: Evaluator, given: _Candidate, least: int, effort: float) -> _Candidate:
     """Return the best order that the heuristics find."""
-    parent = find_parents(mask)
+    parent = find_forest(mask)
     orders = _both_directions(mask) if parent is None else zip(NAMES, tree_orders(mask, parent, block), strict=True)
     candidates, budget = [given], max(PIECES_IN_ALL, 2 * len(mask.key_start))
     for name, order in orders:

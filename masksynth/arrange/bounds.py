@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.arrange.forest import find_parents, jump_to_roots
+from masksynth.arrange.forest import find_forest, jump_to_roots
 from masksynth.arrange.measure import check_block_size, column_sizes, row_sizes, sees_itself
 from masksynth.errors import check_type
 from masksynth.mask import Mask
@@ -173,7 +173,7 @@ def is_forest(mask: Mask) -> bool:
     >>> is_forest(Mask.from_dense(tree)), is_forest(Mask.from_dense(tree.T))
     (True, False)
     """
-    parent = find_parents(mask)
+    parent = find_forest(mask)
     if parent is None:
         return False
     child, own = np.flatnonzero(parent >= 0), np.arange(mask.size)

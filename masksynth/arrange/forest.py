@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.arrange.measure import row_sizes
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges, segment_sums
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.tree_rows import find_parents
 from masksynth.mask.typing import Float64Array, Int64Array
 
 
@@ -51,34 +51,22 @@ class Forest:
         return self.nodes[repeat_ranges(self.start[units], length)]
 
 
-def find_parents(mask: Mask) -> Int64Array | None:
-    """Return the parent of each position (-1 for a root) if the rows are those of a forest, else None.
+def find_forest(mask: Mask) -> Int64Array | None:
+    """Return the parent of each position (-1 for a root) if the rows of a mask are those of a forest, else None.
 
-    In a forest each row consists of the position itself and the row of its parent.
-
-    Rows are compared by sums of random 64-bit words: a wrong match would only give a worse order, since costs are
-    counted exactly.
+    In a forest each row consists of the position itself and the row of its parent. A wrong match would only give a
+    worse order, since costs are counted exactly.
 
     Examples
     --------
     >>> tree = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]], bool)
-    >>> find_parents(Mask.from_dense(tree)), find_parents(Mask.from_dense(tree.T))
+    >>> find_forest(Mask.from_dense(tree)), find_forest(Mask.from_dense(tree.T))
     (array([-1,  0,  0]), None)
     """
     if mask.tables != 1:
         return None
-    word = np.random.default_rng(0).integers(0, 2**64, mask.size, np.uint64)
-    sums = prefix_sums(word)
-    row_hash = segment_sums(sums[mask.key_end] - sums[mask.key_start], mask.row_offset[0])
-    order = np.argsort(row_hash)
-    parent_hash = row_hash - word
-    index = np.minimum(np.searchsorted(row_hash[order], parent_hash), max(mask.size - 1, 0))
-    parent = order[index] if mask.size else index
-    size = row_sizes(mask)
-    root = (parent_hash == 0) & (size == 1)
-    if not (root | ((row_hash[parent] == parent_hash) & (size[parent] == size - 1))).all():
-        return None
-    return np.where(root, -1, parent)
+    parent = find_parents(mask)
+    return None if (parent < -1).any() else parent
 
 
 def build_forest(parent: Int64Array, depth: Int64Array) -> Forest:
@@ -87,7 +75,7 @@ def build_forest(parent: Int64Array, depth: Int64Array) -> Forest:
     Parameters
     ----------
     parent : (N,) int64
-        As `find_parents` returns it.
+        As `find_forest` returns it.
     depth : (N,) int64
         Number of keys of each row.
 

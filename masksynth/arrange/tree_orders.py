@@ -99,7 +99,7 @@ def tree_orders(mask: Mask, parent: Int64Array, block: int, seed: int = 0) -> li
     ----------
     mask : Mask
     parent : (N,) int64
-        As `find_parents` returns it.
+        As `find_forest` returns it.
     block : int
     seed : int
         Seed of the search for child orders.

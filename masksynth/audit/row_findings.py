@@ -163,7 +163,7 @@ def count_needed_copies(subject: Subject, classes: Int64Array, live: BoolArray) 
 def find_duplicates(subject: Subject, live: BoolArray, classes: Int64Array | None) -> Iterator[Finding]:
     """Yield MS008 for live positions of one class, of which there are more than any row contains.
 
-    The finding is a note where groups of samples keep the positions apart.
+    The finding is a note where groups of samples, or labels of their own, keep the positions apart.
     """
     if classes is None:
         return
@@ -175,14 +175,21 @@ def find_duplicates(subject: Subject, live: BoolArray, classes: Int64Array | Non
         if size <= needed:
             continue
         copies = order[begin : begin + size].tolist()
-        separate = subject.groups is not None and int(np.bincount(subject.groups[copies]).max()) <= needed
+        reason, remedy = _why_apart(subject, copies, needed)
         names = list_names(list(map(str, copies)), limit=4)
         message = f"positions {names} have the same identity {subject.token(copies[0])} and equal rows; {needed} needed"
-        message += "; they are in different groups" if separate else ""
-        merge = "keep one and give it all their labels, as loss edges"
-        remedy = "put the samples into one group" if separate else merge
+        message += f"; {reason}" if reason else ""
         witness = {"positions": copies[:LIST_LIMIT], "count": size, "needed": needed}
-        yield Finding("MS008", "note" if separate else "warning", copies[needed], witness, remedy, message)
+        yield Finding("MS008", "note" if reason else "warning", copies[needed], witness, remedy, message)
+
+
+def _why_apart(subject: Subject, copies: list[int], needed: int) -> tuple[str, str]:
+    """Return why equal positions are kept apart on purpose, empty if they are not, and how to merge them."""
+    if subject.layout != "loss-edges":
+        return f"layout {subject.layout} has one label for each position", "pack with --layout loss-edges"
+    if subject.groups is not None and int(np.bincount(subject.groups[copies]).max()) <= needed:
+        return "they are in different groups", "put the samples into one group"
+    return "", "keep one and give it all their labels, as loss edges"
 
 
 def measure_size(subject: Subject, live: BoolArray, classes: Int64Array | None) -> Size | None:

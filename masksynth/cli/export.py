@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export.mask_arrays import Arrays
 from masksynth.export.targets import TARGETS, Entry, check_target_file, export_arrays, summary, write_arrays
+from masksynth.export.tree_segments import describe_cost
 from masksynth.mask import Mask
 from masksynth.terminal import (
     JSON,
@@ -94,6 +96,7 @@ def export(
         if to is not None and output is not None:
             record = _write_export(mask, to, output, block_size, table, force, subject.path)
             text = f"{printable(str(output))}: {record['bytes']:,} bytes of {to}, checked"
+            text += f"; {record['cost']}" if record["cost"] else ""
         else:
             chosen = range(mask.tables) if table is None else [table]
             formats = [(number, summary(mask, number, block_size)) for number in chosen]
@@ -123,7 +126,14 @@ def _write_export(
         "table": table or 0,
         "bytes": sum(array.nbytes for array in arrays.values()),
         "arrays": {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()},
+        "cost": _describe_copies(arrays, mask.size),
     }
+
+
+def _describe_copies(arrays: Arrays, size: int) -> str | None:
+    """Return how many keys a kernel gathers for the segments of trees; None for other arrays."""
+    index = arrays.get("kv_index")
+    return None if index is None else describe_cost(len(arrays["cu_seqlens_q"]) - 1, len(index), size)
 
 
 def _record(mask: Mask, tables: list[tuple[int, list[Entry]]]) -> dict[str, Any]:

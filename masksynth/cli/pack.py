@@ -15,6 +15,7 @@ import msgspec
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.files import check_file, write_file
 from masksynth.pack.costs import Shape, shape_of
+from masksynth.pack.label_layout import LAYOUTS
 from masksynth.pack.open_crew import suggest_jobs
 from masksynth.pack.packing import LENGTH, pack_samples
 from masksynth.pack.read_run import places_of
@@ -78,6 +79,13 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
 @click.option("--skip-long", is_flag=True, help="Leave out and list samples longer than a batch instead of stopping.")
 @click.option("--split-groups", is_flag=True, help="Let samples of a group be in different batches.")
 @click.option("--separate-groups", is_flag=True, help="Share no position between samples of different groups.")
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="loss-edges",
+    show_default=True,
+    help="Labels of a position: any number, one with a weight, or one of a single sample.",
+)
 @click.option(
     "--shape",
     callback=shape_option,
@@ -178,6 +186,8 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
     yield f"{name}: {read} -> {r['positions']:,} positions in {batches}{ratio}"
     yield "  " + _bound_line(summary, r)
     dead = f"{r['tokens'] - r['live_tokens']:,} tokens that no label needs"
+    if summary.layout != "loss-edges":
+        yield "  " + _price_line(r)
     yield f"  {r['loss_edges']:,} loss edges, one for each trained label; {dead}"
     yield f"  attended pairs {pairs['separate']:,} -> {pairs['merged']:,}"
     kept = f"{blocks['full'] + blocks['partial']:,} of {blocks['all']:,} blocks of 128 x 128 kept"
@@ -193,6 +203,14 @@ def _summary_lines(names: Sequence[str], summary: Summary, shape: Shape | None, 
     yield f"  seconds, summed over all processes: {steps}"
     if output is not None:
         yield f"  written to {output}"
+
+
+def _price_line(record: dict[str, Any]) -> str:
+    """Return what it costs that each position has one label."""
+    fewer, price = record["positions_loss_edges"], record["positions"] - record["positions_loss_edges"]
+    word = "label" if record["layout"] == "next-token" else "label of one sample"
+    share = price / fewer if fewer else 0.0
+    return f"one {word} for each position takes {count(price, 'more position')} ({share:.2%}) than loss edges would"
 
 
 def _bound_line(summary: Summary, record: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from masksynth.export.sequence_lengths import Lengths, check_lengths, to_lengths
 from masksynth.export.slices import Slices, check_slices, to_slices
 from masksynth.export.solution_record import solution_record
 from masksynth.export.targets import export_arrays, summary, write_arrays
+from masksynth.export.tree_segments import TreeSegments, check_tree_segments, cut_tree, to_tree_segments
 
 __all__ = [
     "MAX_DENSE",
@@ -20,6 +21,7 @@ __all__ = [
     "Lengths",
     "PackedBits",
     "Slices",
+    "TreeSegments",
     "block_lists",
     "check_blocks",
     "check_flashmask",
@@ -30,7 +32,9 @@ __all__ = [
     "check_packed_bits",
     "check_slices",
     "check_transposed",
+    "check_tree_segments",
     "content_hash",
+    "cut_tree",
     "export_arrays",
     "form_of",
     "merged_arrays",
@@ -43,6 +47,7 @@ __all__ = [
     "to_lengths",
     "to_packed_bits",
     "to_slices",
+    "to_tree_segments",
     "transposed_lists",
     "write_answer",
     "write_arrays",

@@ -11,8 +11,11 @@ name             for                                             arrays of the f
 ``flashmask``    PaddlePaddle ``flashmask_attention``            ``startend_row_indices`` [1, 1, N, c], ``causal`` [1]
 ``magi``         MagiAttention ``flex_flash_attn_func``          ``q_ranges``, ``k_ranges`` [S, 2],
                                                                  ``attn_type_map`` [S]
-``varlen``       flash-attention varlen, xFormers                ``cu_seqlens`` [D + 1], ``max_seqlen``,
-                 BlockDiagonalMask                               ``causal`` [1]
+``varlen``       flash-attention varlen, xFormers                packed documents: ``cu_seqlens`` [D + 1],
+                 BlockDiagonalMask                               ``max_seqlen``, ``causal`` [1]; trees:
+                                                                 ``cu_seqlens_q``, ``cu_seqlens_k`` [G + 1],
+                                                                 ``kv_index`` [K], ``max_seqlen_q``,
+                                                                 ``max_seqlen_k``, ``causal`` [1]
 ``flashinfer``   FlashInfer ``packed_custom_mask``               ``packed_custom_mask`` [ceil(N^2 / 8)],
                                                                  ``mask_indptr`` [2]
 ``hf-bool``      Hugging Face sdpa                               ``attention_mask`` [1, 1, N, N] bool
@@ -49,6 +52,7 @@ from masksynth.export.packed_bits import MAX_PACKED, to_packed_bits
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
 from masksynth.export.stored_forms import PREFIX, pack_form
+from masksynth.export.tree_segments import count_tree_keys, describe_cost, to_tree_segments
 from masksynth.files import check_file, write_to_disk, writing_file
 from masksynth.mask import Mask
 from masksynth.mask.algebra import select_table
@@ -116,7 +120,7 @@ def summary(mask: Mask, table: int = 0, block_size: BlockSize = 128) -> list[Ent
     blocks: 32: 1 x 1 blocks of 128 x 128: 1 partial, 0 full
     flashmask: 12: causal, 1 bound per key
     magi: 60: 3 slices
-    varlen: None: cannot express: row 2 needs 2 intervals, packing has 1
+    varlen: 40: 2 segments gather 4 keys, 1.33 for each position
     flashinfer: 10: 9 bits
     hf-bool: 9: bool
     hf-additive: 36: float32
@@ -206,8 +210,13 @@ def _to_flashmask(mask: Mask, table: int, _: BlockSize) -> Arrays:
 
 
 def _to_varlen(mask: Mask, table: int, _: BlockSize) -> Arrays:
-    """Return the lengths of packed documents."""
-    lengths = to_lengths(mask, table)
+    """Return the lengths of packed documents, or the segments of trees and the keys that they gather."""
+    try:
+        lengths = to_lengths(mask, table)
+    except Unsupported:
+        segments = to_tree_segments(mask, table)._asdict()
+        scalars = {name: np.array([segments[name]], np.int32) for name in ("max_seqlen_q", "max_seqlen_k")}
+        return {**segments, **scalars, "causal": np.array([True])}
     return {
         "cu_seqlens": lengths.cu_seqlens,
         "max_seqlen": np.array([lengths.max_seqlen], np.int32),
@@ -257,7 +266,11 @@ def _measure_magi(mask: Mask, table: int, _: BlockSize) -> Size:
 
 
 def _measure_varlen(mask: Mask, table: int, block_size: BlockSize) -> Size:
-    cuts, _, causal = to_lengths(mask, table)
+    try:
+        cuts, _, causal = to_lengths(mask, table)
+    except Unsupported:
+        segments, keys = count_tree_keys(mask, table)
+        return 4 * (2 * (segments + 1) + keys), describe_cost(segments, keys, mask.size)
     return cuts.nbytes, f"{len(cuts) - 1:,} {'causal' if causal else 'full'} documents"
 
 

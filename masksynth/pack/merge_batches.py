@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.pack.fill_batches import fill_batches, units_of
 from masksynth.pack.freed_memory import keep_freed_memory
 from masksynth.pack.holdings import holdings_of_sets
+from masksynth.pack.label_layout import LabelLayout, layout_codes, refuse_samples
 from masksynth.pack.label_runs import label_runs, live_lengths
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import Forest, forest_of, group_codes
@@ -37,7 +39,11 @@ def choose_grouping(split_groups: bool, separate_groups: bool) -> Grouping:
 
 
 def batches_of(
-    table: SampleTable, max_length: int, grouping: Grouping = "together", effort: int = 0
+    table: SampleTable,
+    max_length: int,
+    grouping: Grouping = "together",
+    effort: int = 0,
+    layout: LabelLayout = "loss-edges",
 ) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
@@ -55,6 +61,13 @@ def batches_of(
     effort : int
         Effort of the search for batches of fewer positions where a lower bound is not reached, beyond some for each
         sample: a million is about a second.
+    layout : str
+        Whether a position may have several labels.
+
+    Raises
+    ------
+    InvalidInstance
+        Naming a sample that the layout cannot express.
 
     Examples
     --------
@@ -66,15 +79,37 @@ def batches_of(
     (PackedBatch(2 samples, 2 positions, 4 loss edges), [1, 2], [0, 1, 0, 1], [2, 3, 2, 4])
     """
     keep_freed_memory()
+    refuse_samples(table, layout)
     segmented = has_segmented_group(table)
-    for chosen, merge in ((np.flatnonzero(~segmented), _merge_causal), (np.flatnonzero(segmented), _merge_segmented)):
-        if len(chosen):
+    for part in (False, True):
+        if len(chosen := np.flatnonzero(segmented == part)):
             sub = table if len(chosen) == len(table) else select(table, chosen)
+            merge = _merge_segmented if part else partial(_merge_causal, layout=layout)
             yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping, effort))
 
 
+def count_shared_positions(table: SampleTable, samples: Int64Array, grouping: Grouping) -> int:
+    """Return the positions of some causal samples in one batch of layout ``loss-edges``.
+
+    Parameters
+    ----------
+    table : SampleTable
+    samples : (s,) int64
+    grouping : str
+        As for `batches_of`.
+    """
+    part = table if len(samples) == len(table) else select(table, samples)
+    key = np.array(group_codes(part), np.int64) if grouping == "separate" else None
+    forest = forest_of(part, live_lengths(part, label_runs(part)), key)
+    return int((forest.length - forest.shared).sum())
+
+
 def count_live_tokens(table: SampleTable) -> Int64Array:
-    """Return the number of live tokens of each sample: a lower bound on the positions that the sample alone takes."""
+    """Return the number of live tokens of each sample, each of which has a position in the sample's own pass.
+
+    A causal sample takes as many in a batch. One with segments may take more, where a row holds equal tokens several
+    times, or fewer, where equal tokens of a ``self`` segment share a position.
+    """
     if any(segments is not None for segments in table.segments):
         return segment_sums(spans_of(table).live, table.offset)
     return live_lengths(table, label_runs(table))
@@ -119,12 +154,13 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
 
 
 def _merge_causal(
-    table: SampleTable, max_length: int, grouping: Grouping, effort: int
+    table: SampleTable, max_length: int, grouping: Grouping, effort: int, layout: LabelLayout
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table without segments."""
     labels = label_runs(table)
     key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
-    forest = forest_of(table, live_lengths(table, labels), key)
+    length = live_lengths(table, labels)
+    forest = forest_of(table, length, key, layout_codes(table, length, key, layout))
     if int((forest.length - forest.shared).sum()) <= max_length:
         yield from batches_of_forest(table, forest, np.array([0, len(table)]), labels)
         return

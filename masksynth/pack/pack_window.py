@@ -13,12 +13,19 @@ from masksynth.errors import Contradiction
 from masksynth.files import Content
 from masksynth.pack.batch import batch_hash
 from masksynth.pack.journal import Record, checksum_of
-from masksynth.pack.merge_batches import batches_of, choose_grouping, is_too_long, refuse_long
+from masksynth.pack.merge_batches import (
+    batches_of,
+    choose_grouping,
+    count_shared_positions,
+    is_too_long,
+    refuse_long,
+)
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.run_summary import STEPS, count_batch, count_samples
 from masksynth.pack.sample_columns import SampleTable, drop_samples
 from masksynth.pack.stream_windows import Window
 from masksynth.pack.write_folder import batch_content, entry_of_batch
+from masksynth.verify.label_layout import check_labels
 from masksynth.verify.pack_bounds import bound_positions
 from masksynth.verify.packs import check_packed
 
@@ -100,11 +107,14 @@ def _pack_batches(
     contents: list[bytes | str] = []
     counts: Counter[str] = Counter()
     start = perf_counter()
-    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT):
+    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT, options.layout):
         merged = perf_counter()
         check_packed(batch, part, chosen)
+        check_labels(batch, options.layout)
         checked = perf_counter()
         counts += count_batch(batch)
+        if options.layout != "loss-edges":
+            counts["positions_loss_edges"] += count_shared_positions(part, chosen, grouping)
         digest = None if keep is None else batch_hash(batch)
         if keep is not None:
             contents.append(keep(len(entries), batch_content(batch, digest)))
@@ -120,7 +130,7 @@ def _pack_batches(
 def bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
     """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
     split, separate = options.split_groups, options.separate_groups
-    free, kept = bound_positions(table, options.max_length, split, separate, positions)
+    free, kept = bound_positions(table, options.max_length, split, separate, positions, options.layout)
     if kept > positions:
         raise Contradiction("masksynth.verify", kept, "masksynth.pack", positions, "positions of a window")
     return Counter(windows=1, bound_free=free, bound_kept=kept)

@@ -18,6 +18,7 @@ import msgspec
 
 from masksynth.errors import InvalidInstance, MasksynthWarning
 from masksynth.pack.batch import CHANGED, PackedBatch, read_batch
+from masksynth.pack.label_layout import LAYOUTS, LabelLayout
 
 MANIFEST = "manifest.json"
 
@@ -61,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str
     split_groups: bool = False
     separate_groups: bool = False
+    layout: LabelLayout = LAYOUTS[0]
     chats: dict[str, Any] | None = None
 
 
@@ -120,6 +122,11 @@ class PackedFolder:
 
     def __len__(self) -> int:
         return len(self.manifest.batches)
+
+    @property
+    def layout(self) -> LabelLayout:
+        """The layout of the batches; folders of older versions have loss edges."""
+        return "loss-edges" if self.manifest.options is None else self.manifest.options.layout
 
     def __getitem__(self, number: int) -> PackedBatch:
         entry = self.manifest.batches[number]

@@ -39,6 +39,8 @@ class Summary:
         Samples left out because they are too long.
     missing : set
         Fields that were requested and that no sample has.
+    layout : str
+        As for ``pack_samples``.
     """
 
     max_length: int
@@ -49,6 +51,7 @@ class Summary:
     cut: dict[str | int, None] = field(default_factory=dict)
     skipped: list[str | int] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
+    layout: str = "loss-edges"
 
     def add(self, record: Record) -> None:
         """Add the counts of one window."""
@@ -64,6 +67,7 @@ class Summary:
 
         ``lower_bound`` is a number of positions that batches of the samples of each window have at least, groups kept
         together if they are; ``lower_bound_split`` one however the samples of a window are distributed.
+        ``positions_loss_edges`` is the number of positions of the same batches if a position may have several labels.
         """
         c = self.counts
         names = ("samples", "tokens", "live_tokens", "positions", "loss_edges", "batches", "groups")
@@ -84,6 +88,8 @@ class Summary:
             "skipped_samples": self.skipped,
             "ignored_first_labels": c["first_labels"],
             "missing_fields": sorted(self.missing),
+            "layout": self.layout,
+            "positions_loss_edges": c["positions" if self.layout == "loss-edges" else "positions_loss_edges"],
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
         }
         if shape is not None:

@@ -58,7 +58,7 @@ def read_batch_of_folder(folder: Path, number: int) -> Subject:
     name = f"{folder}, batch {number}"
     subject = subject_of_batch(packed[number], name, entries[number].segments, entries[number].groups)
     elsewhere = tuple(sample for i, entry in enumerate(entries) for sample in entry.samples if i != number)
-    return replace(subject, elsewhere=elsewhere)
+    return replace(subject, elsewhere=elsewhere, layout=packed.layout)
 
 
 def check_batch(packed: PackedFolder, number: int) -> None:

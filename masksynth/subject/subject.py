@@ -95,6 +95,9 @@ class Subject:
     groups : (N,) int64, optional
         Code of the group of samples that each position of a packed batch serves; positions of different groups are
         never merged, on purpose.
+    layout : str
+        Layout of the packed batch; with another one than ``loss-edges``, positions with different labels are kept
+        apart, on purpose.
     embeddings : mapping, optional
         Task name -> {node name -> position}, from an answer's folder.
     sparse : bool
@@ -139,6 +142,7 @@ class Subject:
     batch: PackedBatch | None = None
     segments: tuple[Any, ...] | None = None
     groups: Int64Array | None = None
+    layout: str = "loss-edges"
     embeddings: Mapping[str, Mapping[str, int]] | None = None
     sparse: bool = False
     partial: str = ""

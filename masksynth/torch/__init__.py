@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from masksynth.torch.models.reach import Reach
     from masksynth.torch.models.read_architecture import architecture_of_config, read_architecture
     from masksynth.torch.models.registered_attention import use_registered_attention
+    from masksynth.torch.models.varlen_attention import use_varlen_attention
     from masksynth.torch.packed_dataset import PackedDataset
     from masksynth.torch.sampling import PackedSampler
     from masksynth.torch.training_batch import TrainingBatch
+    from masksynth.torch.varlen_tree import TreePlan, plan_tree, tree_attention
 
 _HOMES = {
     "attention": ("attention_mask", "block_mask"),
@@ -50,9 +52,11 @@ _HOMES = {
     "models.reach": ("Reach",),
     "models.read_architecture": ("architecture_of_config", "read_architecture"),
     "models.registered_attention": ("use_registered_attention",),
+    "models.varlen_attention": ("use_varlen_attention",),
     "packed_dataset": ("PackedDataset",),
     "sampling": ("PackedSampler",),
     "training_batch": ("TrainingBatch",),
+    "varlen_tree": ("TreePlan", "plan_tree", "tree_attention"),
 }
 """Module of this package -> its public names."""
 _MODULES = {name: f"masksynth.torch.{module}" for module, names in _HOMES.items() for name in names}
@@ -79,6 +83,7 @@ __all__ = [
     "Reach",
     "SampleLogprobs",
     "TrainingBatch",
+    "TreePlan",
     "WrongModel",
     "architecture_of_config",
     "attention_mask",
@@ -90,11 +95,14 @@ __all__ = [
     "loss_divisor",
     "merged_loss",
     "packed_loss",
+    "plan_tree",
     "read_architecture",
     "sample_logprobs",
     "self_test",
     "total_weight",
+    "tree_attention",
     "use_registered_attention",
+    "use_varlen_attention",
 ]
 
 

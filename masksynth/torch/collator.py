@@ -15,6 +15,7 @@ from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.flex_mask import BlockSize
 from masksynth.torch.join_batches import fill, join_batches
+from masksynth.torch.label_rows import check_unweighted
 from masksynth.torch.models.architecture import Architecture, Attention
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.models.read_architecture import architecture_of_config, read_architecture
@@ -36,12 +37,12 @@ class Collator:
     do not attend to one another, so a step over them is the step over their union.
 
     ``sdpa``: bool mask, true = attend. ``eager``: additive mask, 0 or minus infinity, in ``dtype``, which must be the
-    model's. ``flex``: a BlockMask. The wrong kind is an error in some models and silently wrong in others. Dense masks
-    above 8,192 positions are refused.
+    model's. ``flex``: a BlockMask. ``varlen``: a TreePlan, for ``use_varlen_attention(model)``. The wrong kind is an
+    error in some models and silently wrong in others. Dense masks above 8,192 positions are refused.
 
     Parameters
     ----------
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex", "varlen"}
         The model's attention (Hugging Face: ``attn_implementation``).
     dtype : torch.dtype
         Dtype of the additive mask.
@@ -59,6 +60,10 @@ class Collator:
     merge : bool
         False: one sample per row, padded on the right, with a 2-D mask, for models in which no mask makes merged
         samples exact. Losses are the same.
+    labels : bool
+        Give the model its labels, so that it computes its own loss: ``model(**batch.model_inputs).loss``. For batches
+        packed with ``layout="next-token-unweighted"``, and others in which each trained position has one label of
+        weight 1. A position without a label is appended, so that models that shift labels lose none.
     position_keys : sequence of str
         Key fields of the samples that are the second and additional dimensions of the position ids.
     architecture : Architecture, optional
@@ -74,7 +79,8 @@ class Collator:
         For another attention, a multiple below 1, no batch, batches of different fields, edges that are not sorted by
         sample, or a row without keys.
     Unsupported
-        For a dense mask above 8,192 positions; for a model that is not exact in merged batches, naming its layer.
+        For a dense mask above 8,192 positions; for a model that is not exact in merged batches, naming its layer; with
+        ``labels``, for a position of several labels or of another weight than 1.
 
     Examples
     --------
@@ -97,6 +103,7 @@ class Collator:
     merge: bool = True
     position_keys: tuple[str, ...] = ()
     architecture: Architecture | None = None
+    labels: bool = False
     model: InitVar[Any] = None
     config: InitVar[Any] = None
 
@@ -150,9 +157,13 @@ class Collator:
         source = batches if isinstance(batches, PackedBatch) else join_batches(batches)
         rows = 1
         if self.merge:
-            source = fill(source, -max(source.positions, 1) % self.multiple + (source.positions == 0))
+            least = max(source.positions + self.labels, 1)
+            source = fill(source, least + -least % self.multiple - source.positions)
         else:
-            source, rows = pad_samples(source, self.multiple, self.architecture is None or self.architecture.causal)
+            causal = self.architecture is None or self.architecture.causal
+            source, rows = pad_samples(source, self.multiple, causal, int(self.labels))
+        if self.labels:
+            check_unweighted(source)
         self._check_source(source)
         reaches = self._reaches()
         if self.architecture is not None:
@@ -173,12 +184,13 @@ class Collator:
             token_index=index_to_cut(source, reaches.values()) if self.merge else None,
             position_names=position_names(source, self.position_keys, self.architecture),
             rows=rows,
+            labels=self.labels,
             **{name: torch.tensor(array) for name, array in arrays.items()},
         )
 
     def _check_source(self, source: PackedBatch) -> None:
         """Refuse a batch for which no mask is made, or in which the model is not exact."""
-        if self.merge and self.attention != "flex" and source.positions > MAX_DENSE:
+        if self.merge and self.attention in ("sdpa", "eager") and source.positions > MAX_DENSE:
             fact = f"dense masks are refused above {MAX_DENSE} positions, the batch has {source.positions}"
             raise Unsupported(f'{fact}; use Collator("flex"), or pack with --max-length {MAX_DENSE}')
         if (empty := np.flatnonzero(np.diff(source.mask.row_offset[0]) == 0)).size:

@@ -14,7 +14,7 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.torch.sample_visibility import refuse_visibility
 
 
-def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> tuple[PackedBatch, int]:
+def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True, pads: int = 0) -> tuple[PackedBatch, int]:
     """Return the batch with each sample's live tokens in a row of their own, and the number of rows.
 
     The B rows of T positions follow one another: position ``row * T + i`` is token i of sample ``row``. The mask is the
@@ -28,6 +28,8 @@ def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> t
         T is a multiple of this number of positions.
     causal : bool
         Whether the model's tokens attend to their earlier tokens only, or to all of their sample.
+    pads : int
+        Fewest pads of a row.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def pad_samples(batch: PackedBatch, multiple: int = 1, causal: bool = True) -> t
             [5, 7]]), array([0, 1, 2, 3]))
     """
     live = np.diff(batch.sample_offset)
-    count, width = max(len(live), 1), int(live.max(initial=1))
+    count, width = max(len(live), 1), int(live.max(initial=1)) + pads
     width += -width % multiple
     refuse_visibility(batch, causal)
     target = row_of_entry(batch.sample_offset) * width + index_in_row(live)  # padded position of each live token

@@ -18,11 +18,13 @@ from masksynth.mask.intervals import stack_tables
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.flex_mask import BlockSize
+from masksynth.torch.label_rows import label_row, shift_back, weight_row
 from masksynth.torch.mask_tensors import additive_mask, dense_mask, stack_layer_masks, unchecked_block_mask
 from masksynth.torch.models.architecture import Architecture, Attention, pads_overflow
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.position_dimensions import has_default_positions, stack_positions
 from masksynth.torch.token_weights import count_samples, weigh_tokens
+from masksynth.torch.varlen_tree import plan_tree
 from masksynth.torch.window_rows import cut_mask
 
 UNLIMITED = Reach()
@@ -38,7 +40,7 @@ class TrainingBatch:
     ----------
     source : PackedBatch
         The batch as arrays, on the host.
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex", "varlen"}
         The attention for which masks are made.
     dtype : torch.dtype
         Dtype of the additive mask.
@@ -75,6 +77,8 @@ class TrainingBatch:
     rows : int
         Number of rows: 1 for a merged sequence, S for ``merge=False``, where the N positions are those of row after
         row.
+    labels : bool
+        Whether ``model_inputs`` have labels, so that the model computes its own loss.
     """
 
     source: PackedBatch
@@ -99,6 +103,7 @@ class TrainingBatch:
     token_index: Int64Array | None = None
     position_names: tuple[str, ...] = ()
     rows: int = 1
+    labels: bool = False
 
     @property
     def merged(self) -> bool:
@@ -126,10 +131,18 @@ class TrainingBatch:
 
         For sdpa a bool tensor ``[1, 1, N, N]``, for eager attention an additive one, for flex a BlockMask; a mapping
         of them by layer type, or all of them for a registered attention, where the layers of the model differ. For
-        ``merge=False`` the 2-D mask of padded rows.
+        varlen kernels a TreePlan. For ``merge=False`` the 2-D mask of padded rows.
+
+        Raises
+        ------
+        Unsupported
+            For varlen kernels, if a row is not a path of a tree.
         """
         if not self.merged:
             return self._padding_mask()
+        if self.attention == "varlen":
+            layers = () if self.architecture is None else self.architecture.layers
+            return plan_tree(self.source.mask, self.device, tuple(reach.window for reach in layers) or None)
         if self.mask_argument == "mapping":
             return {name: self._mask_tensor(reach) for name, reach in self.tables.items()}
         if self.mask_argument == "registered" and self.architecture is not None:
@@ -207,6 +220,22 @@ class TrainingBatch:
         return stack_positions(dimensions, self.rows, record.position_dimensions if record is not None else 1)
 
     @cached_property
+    def shift_labels(self) -> Tensor:
+        """The label that each position predicts, ``[B, T]`` int64, -100 where nothing is trained; never shifted again.
+
+        Raises
+        ------
+        Unsupported
+            If a position has several labels: only layouts with one for each position have such a row.
+        """
+        return torch.tensor(label_row(self.source), device=self.device).reshape(self.rows, -1)
+
+    @cached_property
+    def label_weights(self) -> Tensor:
+        """The weight of the label of each position, ``[B, T]`` float64: the sum over its loss edges."""
+        return torch.tensor(weight_row(self.source), device=self.device).reshape(self.rows, -1)
+
+    @cached_property
     def model_inputs(self) -> dict[str, Any]:
         """Keyword arguments for a Hugging Face model: ``model(**batch.model_inputs).logits`` is ``[1, N, V]``.
 
@@ -214,6 +243,10 @@ class TrainingBatch:
         as separate documents. For ``merge=False`` all tensors are ``[B, T]``, and position ids that count from 0 are
         left to the model. With ``output_router_logits=True`` the auxiliary loss of a mixture of experts counts each
         position once for each sample that has it.
+
+        With ``Collator(labels=True)`` they have ``shift_labels`` and ``labels`` (the same, one further right, for
+        models that shift themselves), and ``model(**batch.model_inputs).loss`` is the mean over the loss edges; with
+        ``num_items_in_batch=n`` it is their sum divided by n.
         """
         inputs: dict[str, Any] = {"input_ids": self.input_ids.reshape(self.rows, -1)}
         if self.merged or not has_default_positions(self.source):
@@ -221,7 +254,10 @@ class TrainingBatch:
         mask = self.attention_mask
         if self.architecture is not None and self.architecture.router_loss:
             mask = weigh_tokens(mask, self._token_weights())
-        return {**inputs, "attention_mask": mask, "use_cache": False}
+        inputs |= {"attention_mask": mask, "use_cache": False}
+        if self.labels:
+            inputs |= {"labels": shift_back(self.shift_labels), "shift_labels": self.shift_labels}
+        return inputs
 
     def to(self, device: str | torch.device, non_blocking: bool = False) -> TrainingBatch:
         """Return the batch with its tensors on ``device``; a mask that was not made yet will be made there."""

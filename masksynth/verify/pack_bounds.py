@@ -24,6 +24,7 @@ import numpy as np
 
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.verify.holdings import classes_of_nodes
+from masksynth.verify.label_layout import split_by_label
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
 from masksynth.verify.set_bounds import bound_sets
@@ -47,7 +48,9 @@ class Bounds(NamedTuple):
     kept: int
 
 
-def bound_positions(table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1) -> Bounds:
+def bound_positions(
+    table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1, layout: str = "loss-edges"
+) -> Bounds:
     """Return lower bounds on the positions of all batches of the samples of a table.
 
     Parameters
@@ -61,6 +64,8 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
         Whether samples of different groups share nothing.
     known : int
         A number of positions that is sufficient: where the first bound equals it, the second one is not computed.
+    layout : str
+        Whether a node is a path, or a path with the one label that it predicts: `masksynth.verify.label_layout`.
 
     Examples
     --------
@@ -79,7 +84,7 @@ def bound_positions(table: Any, limit: int, split: bool = False, separate: bool 
     code = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = np.array([-1 if name[1] is None else code[name] for name in groups], np.int64)
     head = np.array([code[name] for name in groups], np.int64) if separate else np.zeros(len(groups), np.int64)
-    order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head)
+    order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head, layout)
     nodes = nodes_of_segments(table, np.arange(len(segmented)), head) if segmented.any() else None
     rest = None if nodes is None else _select_rest(nodes, segmented)
     quick = sum_copies(length, shared, limit)
@@ -222,7 +227,9 @@ def sum_copies(length: list[int], shared: list[int], limit: int) -> int:
     return below[0]
 
 
-def sort_prefixes(table: Any, samples: Int64Array, head: Int64Array) -> tuple[Int64Array, list[int], list[int]]:
+def sort_prefixes(
+    table: Any, samples: Int64Array, head: Int64Array, layout: str = "loss-edges"
+) -> tuple[Int64Array, list[int], list[int]]:
     """Return causal samples in sorted order, with their needed tokens and those shared with the one before.
 
     A sample needs the tokens before its last trained label.
@@ -233,13 +240,15 @@ def sort_prefixes(table: Any, samples: Int64Array, head: Int64Array) -> tuple[In
     samples : (s,) int64
     head : (S,) int64
         Samples of the table share nothing if their numbers differ here.
+    layout : str
 
     Returns
     -------
     order : (s,) int64
     length, shared : list of s int
     """
-    need, text = _count_needed(table).tolist(), memoryview(_codes(table).astype(">i4").tobytes())
+    code = split_by_label(table, _codes(table), head, layout)
+    need, text = _count_needed(table).tolist(), memoryview(code.astype(">i4").tobytes())
     start, first = table.offset.tolist(), head.tolist()
     keys = {s: first[s].to_bytes(4, "big") + text[4 * start[s] : 4 * (start[s] + need[s])] for s in samples.tolist()}
     order = sorted(keys, key=keys.__getitem__)

@@ -20,6 +20,7 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.verify.label_layout import check_labels
 from masksynth.verify.packed_samples import samples_of
 from masksynth.verify.packs import WrongSample, check_packed
 from masksynth.verify.read_packed import (
@@ -154,6 +155,7 @@ def _check_batch(batch: Any, entry: Entry, manifest: Manifest) -> _Batch:
     try:
         table, live = samples_of(batch, entry)
         check_packed(batch, table, np.arange(len(entry.samples)))
+        check_labels(batch, manifest.option("layout", "loss-edges"))
     except WrongSample as error:
         raise WrongSample(error.requirement, error.said, error.sample, error.token, entry.file) from None
     except WrongAnswer as error:

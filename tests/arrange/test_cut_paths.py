@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from masksynth.arrange import counts, cut_paths, permuted
 from masksynth.arrange.cut_paths import count_met, count_saved, list_slices
-from masksynth.arrange.forest import build_forest, find_parents
+from masksynth.arrange.forest import build_forest, find_forest
 from masksynth.arrange.measure import row_sizes
 from masksynth.arrange.tree_sequence import sequence_trees
 from masksynth.mask import Mask
@@ -23,7 +23,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def forest_of(seed, size, chain=0.8):
     """A random forest, its units in depth-first order, and the mask in that order."""
     mask = random_tree(np.random.default_rng(seed), size, chain)
-    trees = build_forest(find_parents(mask), row_sizes(mask))
+    trees = build_forest(find_forest(mask), row_sizes(mask))
     order, units = trees.order(trees.nodes[trees.start[:-1]].astype(float))
     return mask, trees, units, order
 
@@ -49,7 +49,7 @@ def test_met_blocks_by_definition(seed, size, block, start):
         rows.append({node} | (rows[above] if above >= 0 else set()))
     dense = np.array([[key in row for key in range(size)] for row in rows])
     mask = Mask.from_dense(dense)
-    trees = build_forest(find_parents(mask), row_sizes(mask))
+    trees = build_forest(find_forest(mask), row_sizes(mask))
     order, units = trees.order(np.random.default_rng(seed).random(len(trees.parent)))
     begin = start % block
     shifted = np.zeros((size + begin, size + begin), bool)
@@ -63,7 +63,7 @@ def test_a_path_is_cut_where_it_saves_a_block():
     """Two positions above paths of five and four in blocks of four: five blocks instead of six, the fewest."""
     rows = [((0, 1),), *[((0, q + 1),) for q in range(1, 7)], *[((0, 2), (7, q + 1)) for q in range(7, 11)]]
     mask = Mask.from_intervals([rows])
-    trees = build_forest(find_parents(mask), row_sizes(mask))
+    trees = build_forest(find_forest(mask), row_sizes(mask))
     found = cut_paths.cut_paths(trees, np.arange(3), 4)
     assert counts(mask, 4).nonempty == 6
     assert found.tolist() == [0, 1, 7, 2, 3, 4, 5, 6, 8, 9, 10]

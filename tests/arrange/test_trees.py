@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import arrange, bound, counts, permuted
-from masksynth.arrange.forest import build_forest, find_parents
+from masksynth.arrange.forest import build_forest, find_forest
 from masksynth.arrange.measure import row_sizes
 from masksynth.arrange.tree_orders import border_costs, tree_orders
 from masksynth.mask import Mask
@@ -25,7 +25,7 @@ def test_parents_of_a_shuffled_forest(seed, size, chain):
     mask = random_tree(rng, size, chain)
     order = rng.permutation(size)
     shuffled = permuted(mask, order)
-    found = find_parents(shuffled)
+    found = find_forest(shuffled)
     dense = shuffled.dense()
     for node, above in enumerate(found.tolist()):
         expected = dense[above].copy() if above >= 0 else np.zeros(size, bool)
@@ -35,10 +35,10 @@ def test_parents_of_a_shuffled_forest(seed, size, chain):
 
 def test_what_is_no_forest():
     rng = np.random.default_rng(0)
-    assert find_parents(Mask.from_dense(np.ones((3, 3), bool))) is None
-    assert find_parents(Mask.from_dense(np.zeros((3, 3), bool))) is None
-    assert find_parents(random_order(rng, 40, 0.2)) is None
-    assert find_parents(Mask.from_dense(np.stack([np.eye(3, dtype=bool)] * 2))) is None
+    assert find_forest(Mask.from_dense(np.ones((3, 3), bool))) is None
+    assert find_forest(Mask.from_dense(np.zeros((3, 3), bool))) is None
+    assert find_forest(random_order(rng, 40, 0.2)) is None
+    assert find_forest(Mask.from_dense(np.stack([np.eye(3, dtype=bool)] * 2))) is None
 
 
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 60), block=st.integers(1, 9))
@@ -83,7 +83,7 @@ def test_laid_out_trees_are_depth_first_orders(seed, size):
     """
     mask = random_tree(np.random.default_rng(seed), size)
     viewers, roots = mask.dense().sum(axis=0), mask.dense().sum(axis=1) == 1
-    orders = tree_orders(mask, find_parents(mask), 4)
+    orders = tree_orders(mask, find_forest(mask), 4)
     for number, order in enumerate(orders):
         assert sorted(order.tolist()) == list(range(size))
         dense = permuted(mask, order).dense()
@@ -95,7 +95,7 @@ def test_laid_out_trees_are_depth_first_orders(seed, size):
 
 def test_units_hold_every_position_once():
     mask = random_tree(np.random.default_rng(4), 200)
-    trees = build_forest(find_parents(mask), row_sizes(mask))
+    trees = build_forest(find_forest(mask), row_sizes(mask))
     assert sorted(trees.nodes.tolist()) == list(range(200))
     assert (trees.parent < np.arange(len(trees.parent))).all()
     assert trees.weight[trees.parent < 0].sum() == 200

@@ -64,7 +64,7 @@ def test_the_summary_for_people_and_programs(tmp_path):
         "padding",
     }
     keys |= {"blocks", "scattered_groups", "cut_groups", "skipped_samples", "ignored_first_labels", "missing_fields"}
-    keys |= {"lower_bound", "lower_bound_split", "gap", "proved_minimal", "windows"}
+    keys |= {"lower_bound", "lower_bound_split", "gap", "proved_minimal", "windows", "layout", "positions_loss_edges"}
     assert set(record) == keys | {"seconds"}
     assert (record["gap"], record["proved_minimal"], record["windows"]) == (0, True, 1)
     assert record["lower_bound"] == record["lower_bound_split"] == record["positions"]

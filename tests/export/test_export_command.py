@@ -105,8 +105,10 @@ def test_cannot_express(answer, tmp_path):
     """Exit code 1, one line, and nothing is written, not even over a file that is there."""
     path = tmp_path / "lengths.safetensors"
     path.write_bytes(b"before")
-    said = run(answer(star_mask(30)), "--to", "varlen", "-o", path, "--force", code=1)
-    assert said == "Error: varlen: cannot express: row 2 needs 2 intervals, packing has 1\n"
+    mask = Mask.from_dense(np.tri(30, dtype=bool) & ~np.tri(30, k=-4, dtype=bool))
+    said = run(answer(mask), "--to", "varlen", "-o", path, "--force", code=1)
+    fact = "row 4 attends to 1..4, which is no path of a tree: an earlier row and the position itself"
+    assert said == f"Error: varlen: cannot express: {fact}\n"
     assert path.read_bytes() == b"before"
     assert [place.name for place in tmp_path.iterdir() if "partial" in place.name] == []
 

@@ -11,12 +11,14 @@ import torch
 from masksynth.errors import Unsupported
 from masksynth.torch.models.reach import Reach
 
-Attention = Literal["sdpa", "eager", "flex"]
+Attention = Literal["sdpa", "eager", "flex", "varlen"]
 MaskArgument = Literal["tensor", "mapping", "registered"]
-KINDS: dict[str, Attention] = {"sdpa": "sdpa", "eager": "eager", "flex_attention": "flex"}
+KINDS: dict[str, Literal["sdpa", "eager", "flex"]] = {"sdpa": "sdpa", "eager": "eager", "flex_attention": "flex"}
 IMPLEMENTATIONS = {kind: name for name, kind in KINDS.items()}
 REGISTERED = "masksynth_"
 """Prefix of the name of a registered attention; the rest names the attention that it calls."""
+VARLEN = f"{REGISTERED}varlen"
+"""The registered attention that takes plans for varlen kernels; other masks are those of sdpa."""
 FALLBACK = "use Collator(model=model, merge=False), which gives one sample per row"
 
 
@@ -28,7 +30,7 @@ class Architecture:
     ----------
     model : str
         The name of the class.
-    attention : {"sdpa", "eager", "flex"}
+    attention : {"sdpa", "eager", "flex", "varlen"}
         The attention that the model runs.
     dtype : torch.dtype
         The model's own; additive masks have it.

@@ -21,6 +21,7 @@ from masksynth.torch.models.architecture import (
     IMPLEMENTATIONS,
     KINDS,
     REGISTERED,
+    VARLEN,
     Architecture,
     refuse_merging,
 )
@@ -35,6 +36,7 @@ from masksynth.torch.models.padded_runs import read_padded
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
 from masksynth.torch.models.transformers_version import require_transformers
 from masksynth.torch.models.unwrap import unwrap, warn_of_dropout
+from masksynth.torch.models.varlen_attention import refuse_layers
 
 
 def read_architecture(model: Any, merge: bool = True) -> Architecture:
@@ -66,7 +68,11 @@ def read_architecture(model: Any, merge: bool = True) -> Architecture:
     plain = unwrap(model)
     config = _check_model(plain)
     warn_of_dropout(plain)
-    return _read_by_runs(plain, _read_without_runs(plain, config, merge))
+    record = _read_by_runs(plain, _read_without_runs(plain, config, merge))
+    if merge and str(config.get_text_config()._attn_implementation) == VARLEN:
+        refuse_layers(record)
+        record = replace(record, attention="varlen", mask_argument="tensor")  # one plan; layers have their own windows
+    return record
 
 
 def architecture_of_config(config: Any, attention: str | None = None, merge: bool = True) -> Architecture:
@@ -112,7 +118,7 @@ def _check_model(model: Any) -> Any:
 def _read_without_runs(model: Any, config: Any, merge: bool) -> Architecture:
     """Return the part of the record that needs no run: attention, dtype, rotary limits."""
     name = str(config.get_text_config()._attn_implementation)
-    kind = KINDS.get(name.removeprefix(REGISTERED))
+    kind = "sdpa" if name == VARLEN else KINDS.get(name.removeprefix(REGISTERED))  # it takes the masks of sdpa, too
     if kind is None and merge:
         remedy = "load the model with attn_implementation='sdpa', 'eager' or 'flex_attention'"
         raise Unsupported(f"attention {name!r} of {type(model).__name__} does not support masks of pairs; {remedy}")
