@@ -85,6 +85,13 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
         records = [r for r in loop if least < r["tokens"] <= most]
         yield f"`pack_batches` on {name} tokens, ms per 1,000 tokens", _ratios(records, "ms / 1,000 tokens", 2)
     yield "json, trie and numpy / packing from file to file, each batch checked", _ratios(files, "ratio", 1)
+    chats = read_records("chats", folder)
+    for r in chats:
+        yield (
+            f"tokenizing conversations of {r['conversations of']}, a loop over `apply_chat_template` / masksynth",
+            (f"{r['loop / masksynth']:.1f}"),
+        )
+    yield "tokenizing conversations / tokenizing the text of each once", _ratios(chats, "masksynth / limit", 1)
     records = [r for r in read_records("training", folder) if r["layout"] == "merged"]
     for width in _values(records, "width"):
         speeds = format_range((r["faster than padded"] for r in records if r["width"] == width), 2)

@@ -13,8 +13,8 @@ from importlib import import_module
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import chats, piping, solving, summary
 from benchmarks import clustering as cases
-from benchmarks import piping, solving, summary
 from benchmarks.command import main
 from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
 from tests.docs.pages import DOCS, ROOT
@@ -33,6 +33,7 @@ NAMES = (
     "filling",
     "packing",
     "pipe",
+    "chats",
     "arrange",
     "blocks",
     "audit",
@@ -199,6 +200,12 @@ def test_hierarchies_against_softmax(measured_here):
     hierarchy = measured_here("hierarchy", "--max-size", 1024)
     assert column(hierarchy, "positions") == [1024] * 5
     assert column(hierarchy, "scores held, MiB") == [0.1, 0.1, 0.1, 4.0, 0.0]
+
+
+def test_chats_against_a_loop(measured_here, monkeypatch):
+    monkeypatch.setattr(chats, "ROUNDS", 1)
+    result = measured_here("chats", "--max-size", 2000)
+    assert column(result, "samples") == [2, 8, 40]
 
 
 def program(text):
