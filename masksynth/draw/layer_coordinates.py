@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.draw.layer_order import LayeredGraph, Layers
-from masksynth.mask.csr import prefix_sums, repeat_index, repeat_ranges
+from masksynth.mask.csr import indptr, repeat_index, repeat_ranges
 from masksynth.mask.typing import Float64Array, Int64Array
 
 STEPS = 400_000
@@ -39,17 +39,17 @@ def minimize_lengths(
     ends, pull = np.concatenate([upper, lower]), np.concatenate([weight, weight])
     order = np.argsort(ends, kind="stable")
     others, pull = np.concatenate([lower, upper])[order], pull[order]  # neighbours of each vertex, and their weights
-    degree = np.bincount(ends, minlength=len(widths))
-    rows = [_layer_row(layer, degree, others, pull, widths) for layer in layers if layer]
+    start = indptr(np.bincount(ends, minlength=len(widths)))
+    rows = [_layer_row(layer, start, others, pull, widths) for layer in layers if layer]
     across = np.zeros(len(widths))
     for row in rows:
-        across[row.vertices] = separate([0.0] * len(row.widths), [1.0] * len(row.widths), row.widths)
+        across[row.vertices] = pool(-row.offsets, [1.0] * len(row.offsets)) + row.offsets
     for sweep in range(min(max(STEPS // max(len(widths), 1), SWEEPS_LEAST), SWEEPS_MOST)):
         for row in rows if sweep % 2 else reversed(rows):
             wanted = across[row.vertices]
             if len(row.pulled):
                 wanted[row.pulled] = np.add.reduceat(row.share * across[row.others], row.first)
-            across[row.vertices] = separate(wanted.tolist(), row.totals, row.widths)
+            across[row.vertices] = pool(wanted - row.offsets, row.totals) + row.offsets
     return across.tolist(), float((weight * (across[upper] - across[lower]) ** 2).sum())
 
 
@@ -59,8 +59,10 @@ class _LayerRow(NamedTuple):
     Parameters
     ----------
     vertices : (n,) int64
-    widths, totals : lists of n floats
-        Width of each vertex, and the sum of the weights of its edges.
+    offsets : (n,) float64
+        Distance of each vertex from the first where all touch.
+    totals : list of n floats
+        Sum of the weights of the edges of each vertex.
     pulled : (m,) int64
         Indices of the vertices with edges.
     others, share : (edges,) arrays
@@ -70,7 +72,7 @@ class _LayerRow(NamedTuple):
     """
 
     vertices: Int64Array
-    widths: list[float]
+    offsets: Float64Array
     totals: list[float]
     pulled: Int64Array
     others: Int64Array
@@ -79,41 +81,49 @@ class _LayerRow(NamedTuple):
 
 
 def _layer_row(
-    layer: list[int], degree: Int64Array, others: Int64Array, pull: Float64Array, widths: Sequence[float]
+    layer: list[int], start: Int64Array, others: Int64Array, pull: Float64Array, widths: Sequence[float]
 ) -> _LayerRow:
-    """Return one layer; ``others`` and ``pull`` list the neighbours of all vertices and the weights of their edges."""
+    """Return one layer; ``others`` and ``pull`` list neighbours and weights of v from ``start[v]`` on."""
     vertices = np.array(layer, np.int64)
-    count = degree[vertices]
-    entries = repeat_ranges(prefix_sums(degree)[vertices], count)
+    count = start[vertices + 1] - start[vertices]
+    entries = repeat_ranges(start[vertices], count)
     total = np.bincount(repeat_index(count), pull[entries], len(layer))
     pulled = np.flatnonzero(count)
     share = pull[entries] / np.repeat(total, count)
-    first = prefix_sums(count)[pulled]
+    first = indptr(count)[pulled]
     totals = np.where(count > 0, total, 1e-9).tolist()
-    return _LayerRow(vertices, [widths[v] for v in layer], totals, pulled, others[entries], share, first)
+    return _LayerRow(vertices, offsets_of([widths[v] for v in layer]), totals, pulled, others[entries], share, first)
 
 
-def separate(wanted: Sequence[float], weights: Sequence[float], widths: Sequence[float]) -> list[float]:
-    """Return centres of intervals in the given order, disjoint, of least weighted squared distance to the wanted ones.
+def offsets_of(widths: Sequence[float]) -> Float64Array:
+    """Return the distance of each interval from the first where they touch."""
+    width = np.array(widths, np.float64)
+    return np.append(0.0, ((width[1:] + width[:-1]) / 2).cumsum())[: len(width)]
 
-    Pool adjacent violators: intervals that would overlap are moved together to their weighted mean.
+
+def pool(goals: Float64Array, weights: list[float]) -> Float64Array:
+    """Return the ascending values of least weighted squared distance to the goals.
+
+    Pool adjacent violators: goals that descend are moved together to their weighted mean. With the offsets of intervals
+    subtracted before and added after, intervals that would overlap are moved apart.
 
     Examples
     --------
-    >>> separate([0, 0, 100], [1, 1, 1], [28, 28, 28])
+    >>> offsets = offsets_of([28, 28, 28])
+    >>> (pool(np.array([0, 0, 100]) - offsets, [1, 1, 1]) + offsets).tolist()
     [-14.0, 14.0, 100.0]
     """
-    offsets, offset = list[float](), 0.0
-    for index, width in enumerate(widths):
-        offset += (widths[index - 1] + width) / 2 if index else 0.0
-        offsets.append(offset)
-    pools: list[tuple[float, float, int]] = []  # mean, weight, members
-    for goal, weight, shift in zip(wanted, weights, offsets, strict=True):
-        mean, total, members = goal - shift, weight, 1
-        while pools and pools[-1][0] > mean:
-            other, other_total, other_members = pools.pop()
-            mean = (mean * total + other * other_total) / (total + other_total)
-            total, members = total + other_total, members + other_members
-        pools.append((mean, total, members))
-    bases = [mean for mean, _, members in pools for _ in range(members)]
-    return [base + shift for base, shift in zip(bases, offsets, strict=True)]
+    if (goals[1:] >= goals[:-1]).all():
+        return goals
+    means, totals, members = list[float](), list[float](), list[int]()
+    for mean, total in zip(goals.tolist(), weights, strict=True):
+        count = 1
+        while means and means[-1] > mean:
+            other = totals.pop()
+            mean = (mean * total + means.pop() * other) / (total + other)
+            total += other
+            count += members.pop()
+        means.append(mean)
+        totals.append(total)
+        members.append(count)
+    return np.repeat(means, members)

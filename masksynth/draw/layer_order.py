@@ -163,7 +163,7 @@ def _exchange(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None)
     """
     position = centred_positions(layers)
     crossings = count_crossings(graph, layers)
-    best, cost = [list(layer) for layer in layers], (crossings, _length(graph, layers))
+    best, cost = [list(layer) for layer in layers], (crossings, _length(graph, position))
     stale = 0
     for number in range(max(min(4 * SWEEPS, VISITS // (len(graph.layer) + 1)), 2)):
         for layer in layers:
@@ -177,7 +177,7 @@ def _exchange(graph: LayeredGraph, layers: Layers, mirror: Sequence[int] | None)
                 if mirror is not None and len(layer) - 2 - left != left:
                     _swap(layer, len(layer) - 2 - left, position)
                     crossings -= gain  # the image of the exchange removes as many
-        new = crossings, _length(graph, layers)
+        new = crossings, _length(graph, position)
         stale = 0 if new < cost else stale + 1
         if new < cost:
             best, cost = [list(layer) for layer in layers], new
@@ -205,10 +205,13 @@ def _swap(layer: list[int], left: int, position: dict[int, float]) -> None:
     position[u], position[v] = position[v], position[u]
 
 
-def _length(graph: LayeredGraph, layers: Layers) -> float:
+def _length(graph: LayeredGraph, position: dict[int, float]) -> float:
     """Return the summed length of the edges across."""
-    position = centred_positions(layers)
-    length = sum(abs(position[v] - position[u]) for v in range(len(graph.layer)) for u in graph.below[v])
+    length = 0.0
+    for v, near in enumerate(graph.below):
+        x = position[v]
+        for u in near:
+            length += abs(x - position[u])
     return round(length, 6)
 
 

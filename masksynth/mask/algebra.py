@@ -120,7 +120,7 @@ def product(later: Mask, earlier: Mask) -> Mask:
         query, start, end = row_intervals(later)
         first = _reduce_ranges(np.minimum, earlier.key_start, start, end)
         last = _reduce_ranges(np.maximum, earlier.key_end, start, end)
-        return build_mask(coalesce((query, first, last)), later.size)
+        return build_mask(coalesce((query, first.astype(np.int64), last.astype(np.int64))), later.size)
     try:
         return build_mask(coalesce(concatenate_intervals(_product_intervals(later, earlier))), later.size)
     except Unsupported:

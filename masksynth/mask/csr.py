@@ -6,6 +6,7 @@ Every function is vectorised over rows; rows may be empty, and there may be none
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
 Scalar = TypeVar("Scalar", bound=np.generic)
 LONG_SLICE, LONG_RANGE = 90, 160
 """Mean lengths from which copying slices is faster than gathering their entries, and than computing those of ranges."""
+KEPT = 1 << 16
+"""Number of integers that are kept to compute ranges; more would not stay in a core's cache."""
 LARGE = 1 << 24
 """Bytes from which numpy's own memory, in huge pages, is faster than that of a bytearray."""
 
@@ -199,8 +202,16 @@ def repeat_ranges(starts: ArrayLike, lengths: ArrayLike) -> Int64Array:
             return concatenate_slices(np.arange(last, dtype=np.int64), first, count)
     before -= count  # index in the result at which each range begins
     ranges: Int64Array = np.repeat(first - before, count)
-    ranges += np.arange(total, dtype=np.int64)
+    ranges += _integers(total.bit_length())[:total] if total < KEPT else np.arange(total, dtype=np.int64)
     return ranges
+
+
+@cache
+def _integers(bits: int) -> Int64Array:
+    """Return the integers below 2^bits, which are computed once."""
+    integers = np.arange(1 << bits, dtype=np.int64)
+    integers.flags.writeable = False
+    return integers
 
 
 def expand_ranges(starts: ArrayLike, ends: ArrayLike) -> tuple[Int64Array, Int64Array]:

@@ -12,7 +12,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import concatenate_slices, indptr, repeat_ranges
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.check_table import check_table
-from masksynth.pack.dimensions import further_dimensions, split_dimensions
+from masksynth.pack.dimensions import further_dimensions, naming_given_lists, split_dimensions
 from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable
 from masksynth.pack.sample_values import SCALARS, are_plain, check_length, check_scalars, read_lists
 from masksynth.pack.text_lines import BLOCK
@@ -108,12 +108,21 @@ def table_of(
     prefix : str
         Start of the ids of samples without one.
     """
-    if not are_plain([sample for _, sample in rows]):
-        rows, key_fields = split_dimensions(rows, key_fields)
-        for place, sample in rows:
-            check_scalars(place, sample)
-            if sample.get("input_ids") is None:
-                raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
+    if are_plain([sample for _, sample in rows]):
+        return _table_of_lists(rows, token_fields, key_fields, prefix)
+    flat, key_fields = split_dimensions(rows, key_fields)
+    for place, sample in flat:
+        check_scalars(place, sample)
+        if sample.get("input_ids") is None:
+            raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
+    with naming_given_lists(rows):
+        return _table_of_lists(flat, token_fields, key_fields, prefix)
+
+
+def _table_of_lists(
+    rows: Sequence[tuple[str, Mapping[str, Any]]], token_fields: Sequence[str], key_fields: Sequence[str], prefix: str
+) -> SampleTable:
+    """Return the table of samples whose scalars are checked, and whose per-token lists are flat or refused."""
     places = [place for place, _ in rows]
     present = set().union(*(sample for _, sample in rows))
     tokens = read_lists(places, "input_ids", [sample["input_ids"] for _, sample in rows], np.int64)

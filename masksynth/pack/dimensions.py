@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,33 @@ def split_dimensions(rows: Sequence[Row], key_fields: Sequence[str]) -> tuple[Se
                 raise InvalidInstance(f"position_ids has {count} lists, too", f"$.{name}", "give one of the two", place)
         split.append((place, {**sample, **absent, **lists}))
     return split, (*key_fields, *new)
+
+
+@contextmanager
+def naming_given_lists(rows: Sequence[Row]) -> Iterator[None]:
+    """Let errors name a list of position ids as its sample has it: ``$.position_ids[1]`` is the second of D lists.
+
+    Parameters
+    ----------
+    rows : sequence of (str, mapping)
+        (place, sample), as they were before `split_dimensions`.
+
+    Examples
+    --------
+    >>> with naming_given_lists([("line 1", {"position_ids": [[0, 1], [0, -1]]})]):
+    ...     raise InvalidInstance("-1 is negative", "$.position_ids_1[1]", "", "line 1")
+    Traceback (most recent call last):
+    masksynth.errors.InvalidInstance: line 1: $.position_ids[1][1]: -1 is negative
+    """
+    try:
+        yield
+    except InvalidInstance as error:
+        path = re.fullmatch(rf"\$\.position_ids(?:{FURTHER[-1]}(\d+))?(\[\d+\])?", error.path)
+        count = next((_dimensions(sample) for place, sample in rows if place == error.source), 0)
+        if path is None or int(path[1] or 0) >= count:
+            raise
+        given = f"$.position_ids[{path[1] or 0}]{path[2] or ''}"
+        raise InvalidInstance(error.fact, given, error.remedy, error.source) from None
 
 
 def further_dimensions(keys: Collection[str]) -> tuple[str, ...]:

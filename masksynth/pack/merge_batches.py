@@ -105,7 +105,11 @@ def count_shared_positions(table: SampleTable, samples: Int64Array, grouping: Gr
 
 
 def count_live_tokens(table: SampleTable) -> Int64Array:
-    """Return the number of live tokens of each sample: a lower bound on the positions that the sample alone takes."""
+    """Return the number of live tokens of each sample, each of which has a position in the sample's own pass.
+
+    A causal sample takes as many in a batch. One with segments may take more, where a row holds equal tokens several
+    times, or fewer, where equal tokens of a ``self`` segment share a position.
+    """
     if any(segments is not None for segments in table.segments):
         return segment_sums(spans_of(table).live, table.offset)
     return live_lengths(table, label_runs(table))

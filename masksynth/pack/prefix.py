@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -20,9 +21,10 @@ from masksynth.mask.csr import factorize, indptr, run_starts
 from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.sample_columns import SampleTable, key_of
 
-SHORTEST, LONGEST = 32, 1024
+SHORTEST, LONGEST = 64, 1024
 """Tokens of a pair compared at a time: the first number at first, doubled up to the second while nothing differs."""
 
+Buffer = TypeVar("Buffer", bytes, memoryview)
 JUMPS = 8
 """How often all entries at once are led on to nearer ones in the search of nearest smaller ones."""
 
@@ -102,14 +104,15 @@ def forest_of(
     """
     code = identities(table) if code is None else code
     if are_chained(code, table.offset, length):
-        texts, last = chain_ends(live_texts(code, table.offset, length), key)
+        data = memoryview(np.ascontiguousarray(code).view(np.uint8))  # sliced without copies
+        texts, last = chain_ends(live_texts(data, code.itemsize, table.offset, length), key)
         words = np.frombuffer(b"".join([*texts, bytes(LONGEST * code.itemsize)]), code.dtype)
         start = indptr(length[last])[:-1]
     else:
         words = np.zeros(len(code) + LONGEST, np.int32)  # half of the bytes to copy and to compare
         words[: len(code)] = code
-        texts, last = list(live_texts(words, table.offset, length)), np.arange(len(table))
-        start = table.offset[:-1]
+        texts = list(live_texts(words.tobytes(), words.itemsize, table.offset, length))
+        last, start = np.arange(len(table)), table.offset[:-1]
     order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
     if key is not None:
         order = order[np.argsort(key[last[order]], kind="stable")]
@@ -131,29 +134,28 @@ def are_chained(code: Int64Array, offset: Int64Array, length: Int64Array) -> boo
     return 2 * int(length[pair].sum()) > int(length.sum())
 
 
-def live_texts(code: AnyArray, offset: Int64Array, length: Int64Array) -> Iterator[bytes]:
-    """Yield the live tokens of each sample, one word each: sorted by bytes, equal prefixes are neighbours.
+def live_texts(data: Buffer, size: int, offset: Int64Array, length: Int64Array) -> Iterator[Buffer]:
+    """Yield the live tokens of each sample: sorted by bytes, equal prefixes are neighbours.
 
     Parameters
     ----------
-    code : (U,) int32 or int64
-        Its type is that of the words.
+    data : bytes or memoryview
+        Words of ``size`` bytes, one for each token.
+    size : int
     offset : (S + 1,) int64
     length : (S,) int64
         As for `forest_of`.
     """
-    size = code.itemsize
-    words = memoryview(np.ascontiguousarray(code, code.dtype.newbyteorder("<")).view(np.uint8))  # sliced without copies
     begin, end = (size * offset[:-1]).tolist(), (size * (offset[:-1] + length)).tolist()
-    return (words[start:stop].tobytes() for start, stop in zip(begin, end, strict=True))
+    return (data[start:stop] for start, stop in zip(begin, end, strict=True))
 
 
-def chain_ends(texts: Iterable[bytes], key: Int64Array | None = None) -> tuple[list[bytes], Int64Array]:
+def chain_ends(texts: Iterable[Buffer], key: Int64Array | None = None) -> tuple[list[bytes], Int64Array]:
     """Return the texts that are not prefixes of their successors, and their indices.
 
     Parameters
     ----------
-    texts : iterable of S bytes
+    texts : iterable of S bytes or memoryviews
     key : (S,) int64, optional
         A text is no prefix of one with another key.
 
@@ -167,7 +169,7 @@ def chain_ends(texts: Iterable[bytes], key: Int64Array | None = None) -> tuple[l
     last: list[int] = []
     text, sample = b"", -1
     changes = None if key is None else run_starts(key).tolist()
-    for sample, after in enumerate(texts):
+    for sample, after in enumerate(map(bytes, texts)):
         if sample and ((changes and changes[sample]) or not after.startswith(text)):
             ends.append(text)
             last.append(sample - 1)

@@ -97,6 +97,28 @@ def test_refusals(positions, words):
     assert "samples:2" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("positions", "path"),
+    [
+        ([[0, 1, 2], [0, 1, -2], [0, 1, 2]], "$.position_ids[1][2]: "),
+        ([[0, -1, 2], [0, 1, 2], [0, 1, 2]], "$.position_ids[0][1]: "),
+        ([[0, 1, 2], [0, 1, 2], [0, 1, "2"]], "$.position_ids[2]: "),
+        ([[0, 1, 2], [0, 1], [0, 1, 2]], "$.position_ids[1]: "),
+        ([0, -1, 2], "$.position_ids[1]: -1"),
+    ],
+)
+def test_refusals_name_the_list_as_it_was_given(positions, path):
+    rows = [sample("a", [5, 6, 7, 8, 9], position_ids=IMAGE), sample("b", [5, 6, 7], position_ids=positions)]
+    with pytest.raises(InvalidInstance) as caught:
+        list(pack_batches(rows))
+    assert f"samples:2: {path}" in str(caught.value)
+
+
+def test_a_key_field_by_its_own_name_is_refused_by_it():
+    with pytest.raises(InvalidInstance, match=r"samples:1: \$.position_ids_1\[1\]: -4"):
+        list(pack_batches([sample("a", [5, 6, 7], position_ids_1=[0, -4, 4])], key_fields=["position_ids_1"]))
+
+
 def read_dimensions(batch, sample):
     """Return the dimensions of a sample's live tokens."""
     positions = batch.sample_position[batch.sample_offset[sample] : batch.sample_offset[sample + 1]]

@@ -290,3 +290,22 @@ def test_large_files_suggest_several_jobs(files, monkeypatch):
     monkeypatch.setattr(open_crew, "TEXT", text)
     assert open_crew.suggest_jobs(plain) == open_crew.suggest_jobs(str(files / "missing")) == 1
     assert open_crew.suggest_jobs([plain, packed, "-"]) == 1
+
+
+held = []
+
+
+def grow(size):
+    if size:
+        time.sleep(1.1)  # loky looks at the memory once a second
+        held.append(np.ones(size, np.uint8))
+    return os.getpid()
+
+
+def test_a_worker_is_kept_however_much_a_window_takes():
+    pool = LocalPool(PoolOptions(1, growth=open_crew.GROWTH))
+    try:
+        pids = list(Crew(pool).map([Call("a window", grow, (size,)) for size in (0, 320_000_000, 0)], 1))
+    finally:
+        pool.close()
+    assert len(set(pids)) == 1

@@ -14,6 +14,7 @@ from masksynth.torch.folding.default_positions import last_hidden
 from masksynth.torch.folding.merge_call import Limits, Masks, merge_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.quiet_runs import keep_embeddings, without_randomness
+from masksynth.torch.folding.sharded_modules import gathered_again, run_inside
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import unfold
 
@@ -54,13 +55,20 @@ def choose_rows(rows: TokenRows, places: Int64Array | None, least: int = 0) -> I
 
 
 def compare_rows(
-    backbone: Any, call: Call, rows: TokenRows, facts: ModelFacts | None, masks: Masks | None, limits: Limits
+    root: torch.nn.Module,
+    backbone: Any,
+    call: Call,
+    rows: TokenRows,
+    facts: ModelFacts | None,
+    masks: Masks | None,
+    limits: Limits,
 ) -> str | None:
     """Return what is wrong with the first of some rows when they are merged, or None.
 
     Parameters
     ----------
-    backbone : torch.nn.Module
+    root, backbone : torch.nn.Module
+        The outermost module that is known, and the one that is folded.
     call : Call
         The call that the rows are from.
     rows : TokenRows
@@ -77,12 +85,12 @@ def compare_rows(
     derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
     columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
     row = int(rows.place[0]) // call.ids.shape[1]
-    with torch.inference_mode(False), without_randomness(backbone):
+    with torch.inference_mode(False), without_randomness(backbone), gathered_again(root, backbone):
         with torch.no_grad():
-            own_rows = last_hidden(backbone(**_own_arguments(call, row, facts)))
+            own_rows = last_hidden(run_inside(backbone, _own_arguments(call, row, facts)))
         own = own_rows[row if len(own_rows) > 1 else 0, columns]
         with torch.set_grad_enabled(derivable), keep_embeddings(backbone, merged.arguments["input_ids"]) as leaves:
-            output = unfold(last_hidden(backbone(**merged.arguments)), merged.unfolding)
+            output = unfold(last_hidden(run_inside(backbone, merged.arguments)), merged.unfolding)
             ours = output[row, columns]
             wrong = _describe_values(ours.detach(), own, _focus(merged.places, size), _coarsest(backbone, ours, leaves))
             if wrong is None and leaves and ours.requires_grad:

@@ -33,10 +33,11 @@ PLAN = "masksynth_unfolding"
 class Fold:
     """A folded model, until it is closed; ``fold`` makes it."""
 
-    def __init__(self, found: Found, limits: Limits, masks: Masks | None, strict: bool) -> None:
+    def __init__(self, found: Found, root: torch.nn.Module, limits: Limits, masks: Masks | None, strict: bool) -> None:
         self.backbone, self.outer = found
+        self._root = root
         self._limits, self._masks, self._strict = limits, masks, strict
-        self._facts = ModelFacts(self.backbone) if masks is None else None
+        self._facts = ModelFacts(self.backbone, self.outer or self.backbone) if masks is None else None
         self._signature = inspect.signature(self.backbone.forward)
         self._thread = threading.local()  # replicas of one model may run in several threads
         self._lock = threading.Lock()
@@ -125,7 +126,7 @@ class Fold:
         return merged
 
     def _compare(self, call: Call, rows: TokenRows) -> str | None:
-        return compare_rows(self.backbone, call, rows, self._facts, self._masks, self._limits)
+        return compare_rows(self._root, self.backbone, call, rows, self._facts, self._masks, self._limits)
 
     def _after(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Return the output of a merged call in the shape of its rows."""
@@ -219,10 +220,12 @@ def fold(
             f"a model compiled with fullgraph=True cannot merge rows, which is done on the host; {remedy}"
         )
     found = find_backbone(model, backbone, masks is not None)
+    if any(type(part).__name__ == "FullyShardedDataParallel" for part in model.modules()):
+        raise Unsupported("a model inside FullyShardedDataParallel cannot be read; fold it before it is wrapped")
     if is_attached(found.backbone):
         fact = f"{type(found.backbone).__name__} is folded already"
         raise Unsupported(f"{fact}; close the first handle before folding again")
     if masks is None and not is_transformers(found.backbone):
         fact = f"{type(found.backbone).__name__} has no config of transformers"
         raise InvalidInstance(fact, "", "pass masks=, a function (token ids, position ids, parents) -> mask")
-    return Fold(found, Limits(max_length, min_ratio), masks, strict)
+    return Fold(found, model, Limits(max_length, min_ratio), masks, strict)

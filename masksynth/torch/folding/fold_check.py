@@ -14,6 +14,7 @@ from masksynth.torch.folding.call_arguments import Call
 from masksynth.torch.folding.compare_rows import choose_rows
 from masksynth.torch.folding.merge_call import Merged
 from masksynth.torch.folding.model_facts import ModelFacts
+from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.folding.token_rows import TokenRows
 
 Setting = tuple[Any, ...]
@@ -116,8 +117,7 @@ def _runs_jointly(backbone: torch.nn.Module) -> bool:
     """Return whether all ranks call the backbone at the same time: in training, or where it is sharded."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return False
-    sharded = any(hasattr(part, "placements") for part in backbone.parameters())  # DTensor: FSDP2
-    return sharded or (backbone.training and torch.is_grad_enabled())
+    return is_sharded(backbone) or (backbone.training and torch.is_grad_enabled())
 
 
 def _wanted_anywhere(sizes: list[int], wanted: set[int], device: torch.device) -> set[int]:

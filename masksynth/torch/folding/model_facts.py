@@ -10,6 +10,7 @@ import torch
 from masksynth.errors import Unsupported
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.default_positions import Rule, read_rule, separates_packed
+from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.models.architecture import FALLBACK, Architecture
 from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
@@ -31,6 +32,8 @@ class ModelFacts:
     Parameters
     ----------
     backbone : transformers.PreTrainedModel
+    outer : transformers.PreTrainedModel
+        The model around it, which is run instead where parameters are sharded between its calls.
 
     Raises
     ------
@@ -38,17 +41,19 @@ class ModelFacts:
         If a merged call of it cannot be exact.
     """
 
-    def __init__(self, backbone: Any) -> None:
+    def __init__(self, backbone: Any, outer: Any) -> None:
         self.backbone = backbone
+        self._read_model = outer if is_sharded(outer) else backbone
         self._records = dict[tuple[str, torch.dtype], Architecture]()
         self._rule: Rule | None = None
         self._separates: bool | None = None
         record = self.record()
         if self._runs(record).takes_positions:
             self._rule = read_rule(self._runs(record), record)
+        self._read_model = backbone  # from now on it is read inside of forward passes
 
     def _runs(self, record: Architecture) -> RecordedRuns:
-        return RecordedRuns(self.backbone, record)
+        return RecordedRuns(self._read_model, record)
 
     @property
     def setting(self) -> tuple[str, torch.dtype, torch.device]:
@@ -64,7 +69,7 @@ class ModelFacts:
         """Return the record of the backbone as it runs now."""
         key = self.setting[:2]
         if key not in self._records:
-            record = _read(self.backbone)
+            record = _read(self._read_model)
             if not record.causal:
                 fact = (
                     f"{record.model} is not causal: a row's tokens attend to later ones, which other rows do not share"

@@ -50,7 +50,8 @@ def without_randomness(model: torch.nn.Module) -> Iterator[None]:
 def _owners(model: torch.nn.Module) -> list[dict[str, Any]]:
     """Return the attributes of each module and of each config, once each."""
     owners = {id(module): vars(module) for module in model.modules()}
-    configs = [module.config for module in model.modules() if hasattr(getattr(module, "config", None), "to_dict")]
+    configs: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+    configs = [config for config in configs if hasattr(config, "to_dict")]
     configs += [config.get_text_config() for config in configs if hasattr(config, "get_text_config")]
     return [*owners.values(), *{id(config): vars(config) for config in configs}.values()]
 
