@@ -84,7 +84,7 @@ def merge_rows(
     record = None if facts is None else facts.record()
     windows = record is not None and any(reach.limited for reach in record.layers)
     table, forest = sequence_forest(rows, windows)
-    dense = record is not None and record.attention != "flex"
+    dense = record is not None and record.attention in ("sdpa", "eager")
     limit = limits.max_length or (MAX_DENSE if dense else None)
     forest, cut = cut_forest(forest, limit)
     sizes = segment_sums(forest.length - forest.shared, cut).tolist()

@@ -18,6 +18,7 @@ from masksynth.torch.folding.merged_rows import MergedRows
 from masksynth.torch.mask_tensors import additive_mask, stack_layer_masks
 from masksynth.torch.models.architecture import Architecture
 from masksynth.torch.models.reach import Reach
+from masksynth.torch.varlen_tree import plan_tree
 from masksynth.torch.window_rows import cut_mask
 
 BLOCK = 128
@@ -41,10 +42,12 @@ def model_mask(merged: MergedRows, record: Architecture, device: torch.device) -
 
     Returns
     -------
-    Tensor, BlockMask or dict
+    Tensor, BlockMask, TreePlan or dict
         bool or additive ``[k, 1, N, N]``, or a BlockMask of k rows; by layer type where the class takes a mapping; all
-        layers' of a registered attention.
+        layers' of a registered attention. For varlen kernels one plan.
     """
+    if record.attention == "varlen":
+        return plan_tree(merged.parent, device, tuple(reach.window for reach in record.layers))
     end, index = (torch.from_numpy(array).to(device) for array in (merged.end, merged.index))
     made = dict[Reach, Any]()
     for reach in record.layers:
