@@ -16,7 +16,7 @@ from masksynth.export.targets import TARGETS, export_arrays, summary
 from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
 from masksynth.subject.mask_file import write_mask
-from tests.export.samples import chain_mask, merged_task, random_mask, star_mask, tree_mask
+from tests.export.samples import chain_mask, merged_task, random_mask, tree_mask
 
 
 def run(*arguments, code=0):

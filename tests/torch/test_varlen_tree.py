@@ -156,6 +156,10 @@ def test_what_a_varlen_kernel_cannot_do_is_refused():
     [batch] = pack_batches([{"input_ids": [5, 6, 7], "labels": [5, 6, 7], "segments": segments}])
     with pytest.raises(Unsupported, match=r"row 0 attends to 0..2, which is no path of a tree"):
         Collator("varlen")(batch).model_inputs  # noqa: B018
+    with pytest.raises(
+        Unsupported, match="a plan for varlen kernels has no windows; leave attention_window and tables"
+    ):
+        Collator("varlen", attention_window=4)(source).attention_mask  # noqa: B018
     with pytest.raises(InvalidInstance, match="a plan for 1 x 4 positions, queries and keys have 1 x 5, 5"):
         tree_attention(*inputs_of(1, 5), plan_tree(np.arange(-1, 3)))
     with pytest.raises(InvalidInstance, match="parent of position 1 in row 0: expected -1 to 0, got 1"):
