@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.arrange import ArrangeOptions, arrange_packed
+from masksynth.arrange.arranged_folder import ArrangeOptions, arrange_packed
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.check_samples import tables_of
