@@ -42,9 +42,9 @@ def model_mask(merged: MergedRows, record: Architecture, device: torch.device) -
 
     Returns
     -------
-    Tensor, BlockMask, TreePlan or dict
-        bool or additive ``[k, 1, N, N]``, or a BlockMask of k rows; by layer type where the class takes a mapping; all
-        layers' of a registered attention. For varlen kernels one plan.
+    Tensor, BlockMask or dict
+        bool or additive ``[k, 1, N, N]``, a BlockMask of k rows, or a TreePlan; by layer type where the class takes a
+        mapping; all layers' of a registered attention.
     """
     if record.attention == "varlen":
         return plan_tree(merged.parent, device, tuple(reach.window for reach in record.layers))
@@ -67,7 +67,7 @@ def _dense_mask(merged: MergedRows, end: Tensor, index: Tensor, reach: Reach, re
     # the ancestors of q in depth-first order: those k <= q whose subtree ends behind q
     allowed = (position[None, :] <= position[:, None]) & (position[None, :, None] < end[:, None, :])
     if reach.window is not None:
-        allowed &= index[:, :, None] - index[:, None, :] < reach.window
+        allowed &= (index - reach.window)[:, :, None] < index[:, None, :]
     if reach.chunk is not None:
         chunk = index // reach.chunk
         allowed &= chunk[:, :, None] == chunk[:, None, :]
