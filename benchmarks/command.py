@@ -12,6 +12,7 @@ from benchmarks.arranging import measure_arranging
 from benchmarks.auditing import measure_auditing
 from benchmarks.batches import measure_batches
 from benchmarks.blocks import measure_blocks
+from benchmarks.chats import measure_chats
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
 from benchmarks.filling import measure_filling
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "filling": lambda options: measure_filling(options.max_size),
     "packing": lambda _: measure_packing(),
     "pipe": lambda _: measure_piping(),
+    "chats": lambda options: measure_chats(options.max_size),
     "arrange": lambda options: measure_arranging(options.max_size, options.limit),
     "blocks": lambda options: measure_blocks(options.max_size),
     "audit": lambda options: measure_auditing(options.max_size),
