@@ -108,6 +108,19 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     yield "the same, MiB above the mask at most, runs / all blocks", "{:.0f} / {:,.0f}".format(*memory)
 
 
+def filling(folder: Path) -> Iterator[tuple[str, str]]:
+    """Summarise how far the positions of batches are from lower bounds, and what keeping groups together costs."""
+    records = read_records("filling", folder)
+    for name in _values(records, "samples"):
+        own = [r for r in records if r["samples"] == name]
+        gaps = [100 * (r["groups kept"] / r["lower bound"] - 1) for r in own]
+        sizes = ", ".join(f"{r['batches of']:,}" for r in own)
+        yield f"{name}, batches of {sizes}: % of positions above the lower bound", ", ".join(f"{g:.2f}" for g in gaps)
+    # a split distribution that is below the bound for whole groups proves that the difference is their price
+    prices = [100 * (r["lower bound"] / r["groups split"] - 1) for r in records if r["lower bound"] > r["groups split"]]
+    yield "price of whole groups where it is proved, % of positions", format_range(prices, 2) if prices else "none"
+
+
 def searching(folder: Path) -> Iterator[tuple[str, str]]:
     """Summarise sparse masks: cases solved, sizes reached, constructions against bounds."""
     solved = {r["method"]: (r["solved"], r["cases"]) for r in read_records("sparse", folder)}
@@ -138,7 +151,7 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
     yield "fused softmax attention / attention tied on a tree, 65,536 positions, CPU", f"{ratio:.0f}"
 
 
-PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, searching, others)
+PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, filling, searching, others)
 
 
 def _ratios(records: Records, column: str, digits: int = 0) -> str:

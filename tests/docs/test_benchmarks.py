@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +13,7 @@ from importlib import import_module
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import chats, solving, summary
+from benchmarks import chats, piping, solving, summary
 from benchmarks import clustering as cases
 from benchmarks.command import main
 from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
@@ -126,6 +128,24 @@ def test_reach_of_chains_and_posets(tmp_path):
     reach = measure(tmp_path, "reach", "--max-size", 5, "--limit", 30)["reach"]
     assert column(reach, "CP-SAT, default") == column(reach, "auto") == [5] * 9
     assert column(reach, "edges")[:3] == [6, 5, 4]
+
+
+def test_packing_by_one_and_two_jobs(tmp_path, monkeypatch):
+    for name, value in {"TEXT": 1, "FILES": 2, "ROUNDS": 1, "TURNS": 1, "DISK": 1 << 16}.items():
+        monkeypatch.setattr(piping, name, value)
+    stages, runs, rates = piping.measure_kind("preference_pairs")
+    assert len(stages) + 1 == len(piping.STAGES)
+    assert [(cells[0], cells[2]) for cells in runs] == [("1 plain", "1"), ("2 gzip", "1")]
+    assert all(len(cells) + 1 == len(piping.RUNS) for cells in runs)
+    assert len(piping.extrapolate(*rates)) + 1 == len(piping.PAPER)
+    assert all(value >= 0 for value in rates)
+    _, plain, packed = piping.write_samples("preference_pairs", tmp_path)
+    rows = [json.loads(line) for line in plain.read_text().splitlines()]
+    first, second = ([json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()] for path in packed)
+    assert first + second == rows
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert [len(row["labels"]) for row in first] == [len(row["labels"]) for row in second]
+    assert [row["labels"] for row in first] != [row["labels"] for row in second]
 
 
 @pytest.mark.slow

@@ -84,7 +84,9 @@ def merge_rows(
     record = None if facts is None else facts.record()
     windows = record is not None and any(reach.limited for reach in record.layers)
     table, forest = sequence_forest(rows, windows)
-    dense = record is not None and record.attention != "flex"
+    dense = record is not None and record.attention in ("sdpa", "eager")
+    if windows and record is not None and record.attention == "varlen" and _has_holes(rows):
+        return "holes"  # varlen kernels count the tokens of a window, the model its columns
     limit = limits.max_length or (MAX_DENSE if dense else None)
     forest, cut = cut_forest(forest, limit)
     sizes = segment_sums(forest.length - forest.shared, cut).tolist()
@@ -102,6 +104,13 @@ def merge_rows(
     if last is not None:
         merged.positions[:, int(np.argmin(sizes)), -1] = last
     return _merged_call(call, rows, merged, record, masks)
+
+
+def _has_holes(rows: TokenRows) -> bool:
+    """Return whether the index by which windows count does not rise by 1 somewhere in a row."""
+    steps = np.diff(rows.index, prepend=0)
+    steps[rows.offset[:-1]] = 1
+    return bool((steps != 1).any())
 
 
 def read_call_rows(call: Call, facts: ModelFacts | None) -> TokenRows | str:

@@ -1,0 +1,32 @@
+"""Merged training in trainers: TRL, transformers, Lightning, accelerate.
+
+Install with ``pip install 'masksynth[trl]'`` or ``'masksynth[lightning]'``. Each name is imported on first use.
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from masksynth.torch.trainers.fold_trainer import TrainerFold, fold_trainer
+    from masksynth.torch.trainers.group_order import why_rows_stay_shuffled
+
+_HOMES = {
+    "fold_trainer": ("TrainerFold", "fold_trainer"),
+    "group_order": ("why_rows_stay_shuffled",),
+}
+"""Module of this package -> its public names."""
+_MODULES = {name: f"masksynth.torch.trainers.{module}" for module, names in _HOMES.items() for name in names}
+
+__all__ = ["TrainerFold", "fold_trainer", "why_rows_stay_shuffled"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'masksynth.torch.trainers' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value  # later uses do not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,196 @@
+"""Fold the models of a trainer, keep groups together, and log tokens and positions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from masksynth.errors import MasksynthWarning, Unsupported
+from masksynth.torch.folding.fold import Fold, fold
+from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.trainers.group_order import regrouped_inputs, why_rows_stay_shuffled
+
+TOKENS, POSITIONS = "merged/tokens", "merged/positions"
+"""Names in the trainer's log."""
+
+
+class TrainerFold:
+    """The folded models of a trainer, until it is closed; ``fold_trainer`` makes it.
+
+    Parameters
+    ----------
+    folds : dict of str to Fold
+        ``policy``, and ``reference`` if the trainer holds a reference model.
+    """
+
+    def __init__(self, folds: dict[str, Fold]) -> None:
+        self.folds = folds
+        self.shuffled: str | None = None
+        """Why rows of one group stay in different micro-batches; None if they are together, or never apart."""
+        self._undo = list[Callable[[], None]]()
+        self._logged = self.counts()
+        self._training = (0, 0)  # counted since the last log of training, and set aside by an evaluation
+
+    def report(self) -> dict[str, FoldReport]:
+        """Return what has been folded so far, by model."""
+        return {name: folded.report() for name, folded in self.folds.items()}
+
+    def counts(self) -> tuple[int, int]:
+        """Return the tokens and positions of all folded calls so far."""
+        reports = self.report().values()
+        return sum(report.tokens for report in reports), sum(report.positions for report in reports)
+
+    def close(self) -> None:
+        """Let trainer and models run as before; the reports stay."""
+        while self._undo:
+            self._undo.pop()()
+
+    def __enter__(self) -> TrainerFold:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"TrainerFold({', '.join(f'{name}: {report}' for name, report in self.report().items())})"
+
+    def take_counts(self, evaluated: bool) -> dict[str, int]:
+        """Return tokens and positions since the last log, of training or of an evaluation, by their names in the log.
+
+        Parameters
+        ----------
+        evaluated : bool
+            Whether the log is that of an evaluation.
+        """
+        tokens, positions = self._since()
+        if evaluated:
+            return {f"eval_{TOKENS}": tokens, f"eval_{POSITIONS}": positions}
+        earlier, self._training = self._training, (0, 0)
+        return {TOKENS: earlier[0] + tokens, POSITIONS: earlier[1] + positions}
+
+    def set_training_aside(self) -> None:
+        """Keep what has been counted since the last log for the next log of training."""
+        tokens, positions = self._since()
+        self._training = self._training[0] + tokens, self._training[1] + positions
+
+    def _since(self) -> tuple[int, int]:
+        before, self._logged = self._logged, self.counts()
+        return self._logged[0] - before[0], self._logged[1] - before[1]
+
+    def replace(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute of an instance until this fold is closed."""
+        vars(owner)[name] = value
+        self._undo.append(lambda: vars(owner).pop(name, None))
+
+
+def fold_trainer(
+    trainer: Any,
+    *,
+    keep_groups: bool | None = None,
+    max_length: int | None = None,
+    min_ratio: float = 1.1,
+    strict: bool = False,
+) -> TrainerFold:
+    """Run each micro-batch of a trainer merged: fold its model and its reference model.
+
+    Losses, gradients and metrics are those of the rows (``masksynth.torch.fold``). The log gets ``merged/tokens`` and
+    ``merged/positions``: real tokens of the folded calls of this process since the last log, and the positions that
+    were run for them.
+
+    TRL's GRPO and RLOO shuffle the answers to a prompt over the micro-batches of a generation, where they share little.
+    They are put together again where the gradient is that of any order (`why_rows_stay_shuffled`). Metrics that TRL
+    averages over micro-batches (entropy, clip ratios) depend on the order by as much as on its shuffle.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        Also those of TRL: SFT, DPO, KTO, Reward, RLOO, GRPO. Before ``train()``.
+    keep_groups : bool, optional
+        Whether the rows of a group are put together in GRPO and RLOO. By default where it is exact, otherwise with a
+        warning that says why not; True: else an error; False: never.
+    max_length, min_ratio, strict
+        As for ``masksynth.torch.fold``.
+
+    Returns
+    -------
+    TrainerFold
+        A context manager; ``close()`` ends it, ``report()`` counts.
+
+    Raises
+    ------
+    Unsupported
+        If a model of the trainer cannot be folded; if ``keep_groups`` and it is not exact.
+
+    Examples
+    --------
+    >>> from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+    >>> shape = dict(vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
+    >>> rows = [{"input_ids": [5, 6, 7, 8, last], "labels": [5, 6, 7, 8, last]} for last in range(8)]
+    >>> setting = dict(per_device_train_batch_size=4, report_to="none", disable_tqdm=True, use_cpu=True)
+    >>> arguments = TrainingArguments("/tmp/doctest", num_train_epochs=1, logging_steps=1, save_strategy="no", **setting)
+    >>> trainer = Trainer(LlamaForCausalLM(LlamaConfig(**shape)), arguments, train_dataset=rows)
+    >>> with fold_trainer(trainer) as folded:
+    ...     _ = trainer.train()  # doctest: +ELLIPSIS
+    {...'merged/tokens': '20', 'merged/positions': '8'...
+    >>> folded.report()["policy"].ratio
+    2.5
+    """
+    if getattr(trainer, "model_init", None) is not None:
+        raise Unsupported("model_init makes another model at each train(), which is not folded; pass model=")
+    options: dict[str, Any] = {"max_length": max_length, "min_ratio": min_ratio, "strict": strict}
+    together, reason = _regroups(trainer, keep_groups)
+    models = {"policy": trainer.model, "reference": getattr(trainer, "ref_model", None)}
+    folded = TrainerFold({})
+    try:
+        for name, model in models.items():
+            if model is not None:
+                folded.folds[name] = fold(model, **options)
+                folded._undo.append(folded.folds[name].close)
+    except BaseException:
+        folded.close()
+        raise
+    folded.shuffled = reason
+    if together:
+        folded.replace(trainer, "_prepare_inputs", regrouped_inputs(trainer))
+    _log_counts(trainer, folded)
+    return folded
+
+
+def _regroups(trainer: Any, wanted: bool | None) -> tuple[bool, str | None]:
+    """Return whether rows are to be put together, and otherwise why those of a group stay apart, if they do."""
+    if not hasattr(trainer, "_buffered_inputs"):
+        if wanted:
+            raise Unsupported(f"keep_groups=True: {type(trainer).__name__} does not shuffle rows over micro-batches")
+        return False, None
+    if trainer.args.steps_per_generation == 1:
+        return False, None  # all rows are in one micro-batch
+    if wanted is False:
+        return False, "keep_groups=False"
+    reason = why_rows_stay_shuffled(trainer)
+    if reason is None:
+        return True, None
+    if wanted:
+        raise Unsupported(f"keep_groups=True would change the gradient: {reason}")
+    text = f"rows stay shuffled over micro-batches, so fewer are merged: {reason} (keep_groups=False says so yourself)"
+    warnings.warn(text, MasksynthWarning, stacklevel=3)
+    return False, reason
+
+
+def _log_counts(trainer: Any, folded: TrainerFold) -> None:
+    """Add tokens and positions to each log of training and of evaluation, apart."""
+    log, evaluate = trainer.log, trainer.evaluate
+
+    def log_counts(logs: dict[str, float], *args: Any, **kwargs: Any) -> Any:
+        logs.update(folded.take_counts(any(name.startswith("eval_") for name in logs)))
+        return log(logs, *args, **kwargs)
+
+    def evaluate_apart(*args: Any, **kwargs: Any) -> Any:
+        folded.set_training_aside()
+        return evaluate(*args, **kwargs)
+
+    folded.replace(trainer, "log", log_counts)
+    folded.replace(trainer, "evaluate", evaluate_apart)
