@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from masksynth.chats.chat_options import ChatOptions
 
 TOKENIZER = "A folder, or a name in the local cache of Hugging Face; nothing is downloaded."
-NAMES = ("train", "per", "max_tokens", "truncate", "diverging", "any_order", "chat_template", "template_args")
+NAMES = ("train", "per", "max_tokens", "truncate", "diverging", "any_order")
+NAMES += ("drop_nulls", "chat_template", "template_args")
 """Options that need a tokenizer."""
 
 
@@ -98,6 +99,12 @@ LAST = (
         help="Let an answer begin where its tokens and those of its prompt diverge, as TRL does.",
     ),
     click.option("--any-order", is_flag=True, default=None, help="Let roles follow one another in any order."),
+    click.option(
+        "--drop-nulls",
+        is_flag=True,
+        default=None,
+        help="Remove keys that are null from JSON lines, as from Parquet.",
+    ),
     click.option(
         "--chat-template",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),

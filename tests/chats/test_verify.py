@@ -44,6 +44,14 @@ CASES = {
     "text pairs": (text_pairs(13), ["--max-tokens", 40, "--skip-long"]),
     "rollouts": (ROLLOUTS, []),
     "diverging": (CUT, ["--diverging"]),
+    "pairs without prompts": (
+        [{key: row["prompt"] + row[key] for key in ("chosen", "rejected")} for row in pair_rows(14)],
+        [],
+    ),
+    "text without prompts": (
+        [{"chosen": "2 + 3 = 5", "rejected": "2 + 3 = 6"}, {"chosen": "two three", "rejected": "two thr"}],
+        ["--diverging"],
+    ),
 }  # fmt: skip
 
 
