@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from masksynth.chats.chat_options import ChatOptions
 
 TOKENIZER = "A folder, or a name in the local cache of Hugging Face; nothing is downloaded."
-NAMES = ("train", "per", "max_tokens", "truncate", "diverging", "any_order")
-NAMES += ("drop_nulls", "chat_template", "template_args")
+NAMES = (
+    *("train", "per", "max_tokens", "truncate", "diverging", "any_order", "drop_nulls"),
+    *("chat_template", "template_args"),
+)
 """Options that need a tokenizer."""
 
 

@@ -55,11 +55,9 @@ def test_dpo(name):
 def test_dpo_without_prompts(name):
     """What both answers begin with is the prompt."""
     tokenizer, rows = tokenizer_with(name), pair_rows(11, tools=name == "qwen3")
-    rows = [
-        {**row, "chosen": row["prompt"] + row["chosen"], "rejected": row["prompt"] + row["rejected"]} for row in rows
-    ]
     for row in rows:
-        del row["prompt"]
+        prompt = row.pop("prompt")
+        row["chosen"], row["rejected"] = prompt + row["chosen"], prompt + row["rejected"]
     assert samples(rows, tokenizer) == dpo(rows, tokenizer)
     texts = [("2 + 3 = 5", "2 + 3 = 6"), ("two three", "two thr"), ("say five", "say fifty"), ("a b", "a bc")]
     pairs = [{"chosen": chosen, "rejected": rejected} for chosen, rejected in texts]

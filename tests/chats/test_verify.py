@@ -44,6 +44,8 @@ CASES = {
     "text pairs": (text_pairs(13), ["--max-tokens", 40, "--skip-long"]),
     "rollouts": (ROLLOUTS, []),
     "diverging": (CUT, ["--diverging"]),
+    "last of pairs": (pair_rows(15), ["--train", "last"]),
+    "turns of pairs": (pair_rows(16), ["--train", "assistant", "--chat-template", TEMPLATES / "qwen3_training.jinja"]),
     "pairs without prompts": (
         [{key: row["prompt"] + row[key] for key in ("chosen", "rejected")} for row in pair_rows(14)],
         [],
