@@ -161,7 +161,8 @@ def rloo(model, **more):
 
 
 def online(trainer, config, model, **more):
-    more = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4, **more}
+    few = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4}
+    more = {**few, "learning_rate": 1e-3, **more}  # at a large rate rounding grows from step to step
     rows = [{"prompt": prompt} for prompt, _, _ in dialogs()[::4]]
     return trl_trainer(trainer, config, model, rows, {"reward_funcs": score}, **more)
 
