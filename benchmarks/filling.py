@@ -3,11 +3,13 @@
 Every data set is one window. The peer's packer (``benchmarks.tries``) gets the needed tokens only, in the order of the
 file; it splits groups. Besides the sample files there are generated data: agent trajectories, and two kinds that are
 hard to distribute. In *crossing roles* the samples of a group have different system prompts, so that groups overlap
-crosswise; in *nested prompts* groups draw their prompts from a random tree.
+crosswise; in *nested prompts* groups draw their prompts from a random tree; *shared documents* are samples with
+segments, each of which has three of many documents, so that there is no tree at all.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,12 +63,13 @@ def measure_source(source: Path | str, limit: int, tasks: int) -> list[str]:
     bound = bound_positions(samples, limit, known=kept[0]).kept
     free = bound_positions(samples, limit, split=True, known=split[0]).free
     needed = count_live_tokens(samples).tolist()
+    segmented = any(segments is not None for segments in samples.segments)  # the peer knows no segments
     texts = [samples.tokens[a : a + n].tolist() for a, n in zip(samples.offset.tolist(), needed, strict=False)]
-    peer = sum(len(tokens) for tokens, _ in first_fit_tries(texts, limit))
-    numbers = (limit, *kept, bound), (split[0], free), (separate[0], peer)
+    peer = "" if segmented else f"{sum(len(tokens) for tokens, _ in first_fit_tries(texts, limit)):,}"
+    numbers = (limit, *kept, bound), (split[0], free), (separate[0],)
     shown = [[f"{number:,}" for number in part] for part in numbers]
     gaps = [f"{value / least - 1:.3%}" for value, least in ((kept[0], bound), (split[0], free))]
-    return [name, *shown[0], gaps[0], *shown[1], gaps[1], *shown[2]]
+    return [name, *shown[0], gaps[0], *shown[1], gaps[1], *shown[2], peer]
 
 
 def count_positions(samples: SampleTable, limit: int, grouping: Grouping) -> tuple[int, int]:
@@ -111,6 +114,24 @@ def nested_prompts(tasks: int) -> SampleTable:
     return _table_of(rows())
 
 
+def shared_documents(tasks: int) -> SampleTable:
+    """Return samples of three documents, which do not attend to one another, and a question that attends to all."""
+    rng = np.random.default_rng(0)
+    documents = [_text(rng, 800) for _ in range(3 * tasks // 2)]
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(3 * tasks):
+            chosen = [documents[i] for i in sorted(rng.choice(len(documents), 3, replace=False).tolist())]
+            question = _text(rng, 100)
+            ids = [*itertools.chain(*chosen), *question]
+            segments = [{"length": len(text), "position": 0} for text in chosen]
+            segments.append({"length": len(question), "sees": [[0, 3]], "position": 2000})
+            labels = [-100] * (len(ids) - len(question) + 1) + question[1:]
+            yield {"id": number, "group": number // 2, "input_ids": ids, "labels": labels, "segments": segments}
+
+    return join(list(tables_of(rows())))
+
+
 def _text(rng: np.random.Generator, mean: int) -> list[int]:
     return rng.integers(0, 50_000, int(rng.integers(mean // 2, mean * 3 // 2))).tolist()
 
@@ -128,5 +149,6 @@ GENERATED = {
     "agent trajectories": lambda tasks: generate_trajectories(Agents(tasks=tasks)),
     "crossing roles": crossing_roles,
     "nested prompts": nested_prompts,
+    "shared documents": shared_documents,
 }
 """Generated data by name: functions of the number of tasks."""

@@ -147,8 +147,8 @@ def write_samples(name: str, folder: Path) -> tuple[Path, Path, list[Path]]:
     samples, size = repeat_samples(name), 0
     with plain.open("wb") as whole:
         for number, path in enumerate(packed, 1):
-            pieces = []
-            while size < TEXT * number / FILES:
+            pieces: list[bytes] = []
+            while not pieces or size < TEXT * number / FILES:
                 pieces.append(b"".join(msgspec.json.encode(row) + b"\n" for row in next(samples)))
                 size += len(pieces[-1])
             text = b"".join(pieces)

@@ -85,6 +85,13 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
         records = [r for r in loop if least < r["tokens"] <= most]
         yield f"`pack_batches` on {name} tokens, ms per 1,000 tokens", _ratios(records, "ms / 1,000 tokens", 2)
     yield "json, trie and numpy / packing from file to file, each batch checked", _ratios(files, "ratio", 1)
+    chats = read_records("chats", folder)
+    for r in chats:
+        yield (
+            f"tokenizing conversations of {r['conversations of']}, a loop over `apply_chat_template` / masksynth",
+            (f"{r['loop / masksynth']:.1f}"),
+        )
+    yield "tokenizing conversations / tokenizing the text of each once", _ratios(chats, "masksynth / limit", 1)
     records = [r for r in read_records("training", folder) if r["layout"] == "merged"]
     for width in _values(records, "width"):
         speeds = format_range((r["faster than padded"] for r in records if r["width"] == width), 2)
@@ -99,6 +106,19 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
     yield "counting 1,048,576 positions in blocks, all blocks / runs of blocks", faster
     memory = max(r["added MiB"] for r in counted), max(r["dense, added MiB"] for r in counted)
     yield "the same, MiB above the mask at most, runs / all blocks", "{:.0f} / {:,.0f}".format(*memory)
+
+
+def filling(folder: Path) -> Iterator[tuple[str, str]]:
+    """Summarise how far the positions of batches are from lower bounds, and what keeping groups together costs."""
+    records = read_records("filling", folder)
+    for name in _values(records, "samples"):
+        own = [r for r in records if r["samples"] == name]
+        gaps = [100 * (r["groups kept"] / r["lower bound"] - 1) for r in own]
+        sizes = ", ".join(f"{r['batches of']:,}" for r in own)
+        yield f"{name}, batches of {sizes}: % of positions above the lower bound", ", ".join(f"{g:.2f}" for g in gaps)
+    # a split distribution that is below the bound for whole groups proves that the difference is their price
+    prices = [100 * (r["lower bound"] / r["groups split"] - 1) for r in records if r["lower bound"] > r["groups split"]]
+    yield "price of whole groups where it is proved, % of positions", format_range(prices, 2) if prices else "none"
 
 
 def searching(folder: Path) -> Iterator[tuple[str, str]]:
@@ -131,7 +151,7 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
     yield "fused softmax attention / attention tied on a tree, 65,536 positions, CPU", f"{ratio:.0f}"
 
 
-PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, searching, others)
+PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, filling, searching, others)
 
 
 def _ratios(records: Records, column: str, digits: int = 0) -> str:

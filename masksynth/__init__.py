@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from masksynth.answer import write as write
     from masksynth.backends import Limits as Limits
     from masksynth.backends import Status as Status
+    from masksynth.chats import tokenize_chats as tokenize_chats
     from masksynth.errors import Contradiction as Contradiction
     from masksynth.errors import InvalidInstance as InvalidInstance
     from masksynth.errors import MasksynthError as MasksynthError

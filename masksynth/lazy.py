@@ -31,6 +31,7 @@ MODULE_OF = {
     "solve": "masksynth.solve",
     "sparsify": "masksynth.sparse.sparsify",
     "sweep": "masksynth.search",
+    "tokenize_chats": "masksynth.chats",
     "unpack_samples": "masksynth.pack",
     "verify": "masksynth.verify",
     "write": "masksynth.answer",

@@ -124,6 +124,7 @@ PUBLIC = {
     "solve": ms.solve,
     "sparsify": ms.sparsify,
     "sweep": lambda value: list(ms.sweep(value)),
+    "tokenize_chats": lambda value: list(ms.tokenize_chats(value, value)),
     "unpack_samples": lambda value: list(ms.unpack_samples(value)),
     "verify": lambda value: ms.verify(value, value),
     "write": lambda value: ms.write(value, "answer"),

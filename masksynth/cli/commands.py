@@ -23,6 +23,7 @@ SECTIONS = {
         ("backends", "solve_command.list_backends", "List solver backends and their versions."),
     ),
     "Pack and train": (
+        ("tokenize", "tokenize.tokenize", "Tokenize chats by a model's chat template."),
         ("pack", "pack.pack", "Merge training samples into batches."),
         ("unpack", "pack.unpack", "Restore the samples of packed batches."),
         ("arrange", "arrange.arrange", "Reorder positions for fewer attention blocks."),

@@ -23,6 +23,7 @@ from masksynth.pack.run_summary import Summary
 from masksynth.pack.stream_windows import WINDOW
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.terminal import JSON, QUIET, count, input_files, output_file, plain, print_json, standard_input
+from masksynth.terminal.chat_options import ChatChoice, chat_options
 from masksynth.workers.dask import connected
 
 CHUNK = 1 << 20
@@ -98,6 +99,7 @@ def shape_option(_: click.Context, __: click.Parameter, value: str | None) -> Sh
     help="Worker processes; 1: none [default: one per 64 MiB of text, at most 8 and one per processor].",
 )
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Merge on the workers of this Dask scheduler.")
+@chat_options(required=False)
 @click.option("--resume", is_flag=True, help="Finish a run that was killed or stopped.")
 @click.option("--force", is_flag=True, help="Replace a packed folder, or begin an unfinished run again.")
 @JSON
@@ -108,6 +110,7 @@ def pack(
     shape: Shape | None,
     jobs: int | None,
     dask: str | None,
+    chats: ChatChoice,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -123,29 +126,39 @@ def pack(
     of labels a "completion_mask" or "assistant_masks". It may have "attention_mask" (pads are dropped), "id", "group"
     (samples that stay in one batch if they fit), "weight", "segments", "position_ids", "kinds", and numbers for each
     token: "weights", "advantages", "old_logprobs", "ref_logprobs".
+
+    With --tokenizer the files contain chats, and masksynth tokenize says what they are.
     """
     if options["resume"] and (output is None or "-" in samples):
         raise InvalidInstance("--resume needs -o and a file that can be read again", "", "name both")
     if "-" in samples:
         standard_input()
+    rules, opened = chats.options(options["skip_long"], options["max_length"]), None
     try:
         with (
             nullcontext((None, suggest_jobs(samples))) if dask is None else connected(dask) as (executor, room),
-            _open_with_bar(samples, quiet) as (source, report),
+            open_with_bar(samples, quiet) as (source, report),
         ):
+            if rules is not None:
+                from masksynth.chats.open_chats import open_chats
+
+                opened = open_chats(source, str(chats.tokenizer), rules)
+                source, options["chats"] = opened.samples, opened.record
+                options["token_fields"] = tuple(dict.fromkeys((*options["token_fields"], *opened.token_fields)))
             # the other options have the names of the parameters
             summary = pack_samples(source, output, jobs=jobs or room, executor=executor, progress=report, **options)
     except KeyboardInterrupt:
         kept = "" if output is None else "; finish it with --resume"
         raise MasksynthError(f"interrupted; batches on disk are complete{kept}") from None
     if as_json:
-        print_json(summary.record(shape))
+        print_json(summary.record(shape) | ({} if opened is None else {"chats": opened.counts.record()}))
     elif not quiet:
-        click.echo("\n".join(_summary_lines(samples, summary, shape, output)))
+        notes = () if opened is None or rules is None else opened.counts.notes(rules.max_tokens)
+        click.echo("\n".join([*_summary_lines(samples, summary, shape, output), *notes]))
 
 
 @contextmanager
-def _open_with_bar(samples: Sequence[str], quiet: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
+def open_with_bar(samples: Sequence[str], quiet: bool) -> Iterator[tuple[Any, Callable[[str], None]]]:
     """Yield the sources and a function that shows a label; on a terminal a bar shows how much of the files is read."""
     places = [str(place) for place in places_of(samples) or ()]
     if quiet or not sys.stderr.isatty() or len(places) > OPEN_FILES or not all(map(os.path.isfile, places)):
@@ -258,10 +271,12 @@ def unpack(folder: Path, output: Path | None, force: bool) -> None:
             click.echo(line, nl=False)
         return
     check_file(output, force, input_files(folder))
-    write_file(output, _compress(lines) if output.suffix == ".gz" else lines, force, input_files(folder), "the samples")
+    write_file(
+        output, compress_lines(lines) if output.suffix == ".gz" else lines, force, input_files(folder), "the samples"
+    )
 
 
-def _compress(lines: Iterator[bytes]) -> Iterator[bytes]:
+def compress_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
     """Yield lines as a gzip stream without a time stamp, so that equal lines give equal bytes."""
     import gzip
     from io import BytesIO

@@ -15,6 +15,7 @@ from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import load, question_of
 from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress, read_instance, standard_input
+from masksynth.terminal.chat_options import TOKENIZER
 
 if TYPE_CHECKING:
     from masksynth.verify import Report
@@ -26,15 +27,17 @@ MANIFEST, SOLUTION = "manifest.json", "solution.json"
 @click.argument(
     "subjects", nargs=-1, required=True, metavar="INSTANCE|SAMPLES... FOLDER", type=click.Path(allow_dash=True)
 )
+@click.option("--tokenizer", metavar="DIR|NAME", help=f"SAMPLES are chats, packed with --tokenizer. {TOKENIZER}")
 @JSON
 @QUIET
-def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+def verify(subjects: tuple[str, ...], tokenizer: str | None, as_json: bool, quiet: bool) -> None:
     """Check the answer in FOLDER against INSTANCE, or the packed batches in FOLDER against SAMPLES, independently.
 
     \b
     masksynth verify instances/butterfly-8.json out
     masksynth verify samples.jsonl.gz packed
     masksynth verify part-1.jsonl part-2.parquet packed --json
+    masksynth verify chats.jsonl packed --tokenizer path/to/model
 
     SAMPLES: JSON lines, plain or gzipped, Parquet, or - for stdin; several files in any order. Each sample must be in
     FOLDER once, with its tokens, labels, weights, fields and rows, and nothing else.
@@ -55,7 +58,7 @@ def verify(subjects: tuple[str, ...], as_json: bool, quiet: bool) -> None:
         remedy = "name a folder written by masksynth solve or masksynth pack"
         raise InvalidInstance(fact, "", remedy, last)
     if not is_answer:
-        _verify_samples(sources, folder, as_json, quiet)
+        _verify_samples(sources, folder, tokenizer, as_json, quiet)
     elif len(sources) > 1:
         fact = "contains an answer, which has one instance"
         raise InvalidInstance(fact, "", "name the folder that masksynth pack wrote from these samples", last)
@@ -116,13 +119,15 @@ def _print_report(problem: Instance, report: Report, as_json: bool) -> None:
         )
 
 
-def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: bool) -> None:
+def _verify_samples(sources: Sequence[str], folder: Path, tokenizer: str | None, as_json: bool, quiet: bool) -> None:
     """Check a packed folder and print the result; exit with 1 if it is wrong."""
     from masksynth.pack.read_run import places_of, prefix_of
     from masksynth.verify.samples import verify_packed
 
     def read(token_fields: Sequence[str], key_fields: Sequence[str]) -> Iterator[Any]:
         places = [str(place) for place in places_of(sources) or ()]
+        if tokenizer is not None:
+            return _read_chats(places, folder, tokenizer, (token_fields, key_fields))
         return chain.from_iterable(
             _read_samples(place, folder, (token_fields, key_fields, prefix_of(place, places))) for place in places
         )
@@ -157,6 +162,24 @@ def _verify_samples(sources: Sequence[str], folder: Path, as_json: bool, quiet: 
         click.echo(f"{plain(str(folder))}: right. {summary}, {edges}{left_out}; checked: {', '.join(report.checks)}")
         if "hashes" not in report.checks:
             click.echo("  not compared: hashes, which folders of older versions lack")
+
+
+def _read_chats(
+    places: Sequence[str], folder: Path, tokenizer: str, options: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[Any]:
+    """Yield the samples of chats as tables, recomputed as the manifest of a packed folder says."""
+    from masksynth.chats.load_tokenizer import load_tokenizer
+    from masksynth.pack.check_samples import tables_of
+    from masksynth.verify.chat_samples import ChatChecker
+    from masksynth.verify.read_packed import read_manifest
+
+    record = read_manifest(folder).option("chats", None)
+    if record is None:
+        fact = f"{MANIFEST} names no chat template: the folder was packed from samples"
+        raise InvalidInstance(fact, "", "name the samples, without --tokenizer", str(folder))
+    files = [standard_input().buffer if place == "-" else place for place in places]
+    samples: Any = ChatChecker(record, load_tokenizer(tokenizer)).samples(files)
+    yield from tables_of(samples, *options)
 
 
 def _read_samples(source: str, folder: Path, options: tuple[Sequence[str], Sequence[str], str]) -> Iterator[Any]:

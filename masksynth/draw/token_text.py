@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from masksynth.chats.load_tokenizer import REMEDY, find_tokenizer
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.subject.subject import Subject
 
@@ -16,7 +17,6 @@ SPACE = "␣"
 """Shown for the space that a token begins or ends with."""
 INSTALL = "a tokenizer needs transformers; pip install 'masksynth[hf]'"
 FILE = "tokenizer.json"
-REMEDY = f"give a folder with {FILE}, or a name in the local cache; nothing is downloaded"
 
 
 def decode_tokens(subject: Subject, tokenizer: str | Path) -> Subject:
@@ -67,7 +67,7 @@ def load_tokenizer(name: str | Path) -> Callable[[int], str | None]:
     """
     if find_spec("tokenizers") is None and find_spec("transformers") is None:
         raise Unsupported(INSTALL)
-    folder = _local_folder(name)
+    folder = find_tokenizer(name)
     file = folder if folder.is_file() else folder / FILE
     try:
         if file.is_file() and find_spec("tokenizers") is not None:
@@ -105,21 +105,6 @@ def _read_folder(folder: Path) -> Callable[[int], str | None]:
         return slow.convert_ids_to_tokens(number) if number < size else None
 
     return lambda number: _text(number, token_of, slow.decode)
-
-
-def _local_folder(name: str | Path) -> Path:
-    """Return a path as it is, or the folder of a name in the local cache."""
-    path = Path(name)
-    if path.exists():
-        return path
-    if find_spec("huggingface_hub") is not None:
-        from huggingface_hub import snapshot_download
-
-        try:
-            return Path(snapshot_download(str(name), local_files_only=True))
-        except (OSError, ValueError):  # not in the cache, or not a name at all
-            pass
-    raise InvalidInstance("no tokenizer found", "", REMEDY, str(name))
 
 
 def _text(number: int, token_of: Callable[[int], str | None], decode: Callable[[list[int]], str]) -> str | None:

@@ -256,7 +256,7 @@ def concatenate_slices(array: NDArray[Scalar], starts: ArrayLike, lengths: Array
     if int(count.sum()) * size > LARGE:
         stop = (first + count).tolist()
         return np.concatenate([array[a:b] for a, b in zip(first.tolist(), stop, strict=True)])
-    data = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))  # slices of bytes are joined fastest
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data  # slices of bytes are joined fastest
     begin, end = (size * first).tolist(), (size * (first + count)).tolist()
     joined = bytearray().join([data[a:b] for a, b in zip(begin, end, strict=True)])
     return np.frombuffer(joined, array.dtype).reshape(-1, *array.shape[1:])

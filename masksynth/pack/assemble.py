@@ -66,10 +66,13 @@ def batches_of_forest(
     samples, length = forest.samples[by_index], forest.length[by_index]
     paths = paths_of_samples(layout, forest, by_index)
     trained = take_rows(labels, samples)
+    after = table.offset[samples] + length  # the first dead token of each sample
+    dead = table.offset[samples + 1] - after
+    dead_offset, dead_index = indptr(dead), repeat_ranges(length, dead)
+    dead_token = concatenate_slices(table.tokens, after, dead)
     for low, high in pairwise(cut.tolist()):
-        chosen, live = samples[low:high], length[low:high]
-        begin, offset = table.offset[chosen], indptr(live)
-        dead = table.offset[chosen + 1] - begin - live
+        chosen, offset = samples[low:high], indptr(length[low:high])
+        dead_part = slice(int(dead_offset[low]), int(dead_offset[high]))
         columns = _position_columns(table, slice_layout(layout, low, high), slice_forest(forest, low, high))
         path = slice_rows(paths, low, high)
         position = repeat_ranges(path.start - layout.first[layout.block[low]], path.count)
@@ -82,9 +85,9 @@ def batches_of_forest(
                 sample_weight=table.weight[chosen],
                 sample_offset=offset,
                 sample_position=position,
-                dead_offset=indptr(dead),
-                dead_index=repeat_ranges(live, dead),
-                dead_token=concatenate_slices(table.tokens, begin + live, dead),
+                dead_offset=dead_offset[low : high + 1] - dead_part.start,
+                dead_index=dead_index[dead_part].copy(),
+                dead_token=dead_token[dead_part].copy(),
             ),
         )
 

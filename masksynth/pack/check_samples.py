@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -64,7 +64,8 @@ def tables_of(
     ----------
     samples : iterable of mappings
         ``input_ids`` and ``labels`` or a mask of the trained tokens (lists or arrays of one length); optional ``id``,
-        ``group``, ``weight``, ``segments``, ``attention_mask``, token fields, keys.
+        ``group``, ``weight``, ``segments``, ``attention_mask``, token fields, keys. A tuple is where a sample was read,
+        and the sample.
     token_fields, key_fields : sequence of str
         Names of the optional per-token lists to carry.
     source : str
@@ -84,7 +85,7 @@ def tables_of(
     """
     rows: list[tuple[str, Mapping[str, Any]]] = []
     for number, sample in enumerate(samples, 1):
-        rows.append((f"{source}:{number}", sample))
+        rows.append(cast(Any, sample) if isinstance(sample, tuple) else (f"{source}:{number}", sample))
         if len(rows) == BLOCK:
             yield table_of(rows, token_fields, key_fields)
             rows = []
@@ -114,7 +115,9 @@ def table_of(
     for place, sample in flat:
         check_scalars(place, sample)
         if sample.get("input_ids") is None:
-            raise InvalidInstance("input_ids is missing", "$", 'give every sample "input_ids"', place)
+            is_chat = any(name in sample for name in ("messages", "prompt"))
+            remedy = "chats need --tokenizer" if is_chat else 'give every sample "input_ids"'
+            raise InvalidInstance("input_ids is missing", "$", remedy, place)
     with naming_given_lists(rows):
         return _table_of_lists(flat, token_fields, key_fields, prefix)
 
@@ -132,6 +135,8 @@ def _table_of_lists(
         values = [sample.get(name) for _, sample in rows] if name in present else []
         if all(value is None for value in values):
             continue
+        if name in token_fields:
+            values = [repeat_number(value, length) for value, length in zip(values, lengths, strict=True)]
         columns = read_lists(places, name, values, np.float64 if name in token_fields else np.int64)
         for place, column, length in zip(places, columns, lengths, strict=True):
             if column is not None:
@@ -200,6 +205,18 @@ def assemble(columns: Columns, token_fields: Sequence[str], key_fields: Sequence
         segments=segments,
     )
     return check_table(table, rows)
+
+
+def repeat_number(value: Any, length: int) -> Any:
+    """Return a token field that is one number for the whole sample as a list; anything else as it is.
+
+    Examples
+    --------
+    >>> repeat_number(0.5, 3), repeat_number(None, 3)
+    ([0.5, 0.5, 0.5], None)
+    """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return [value] * length if is_number else value
 
 
 def _plain(value: Any) -> Any:

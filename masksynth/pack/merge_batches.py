@@ -21,10 +21,11 @@ from masksynth.pack.label_runs import label_runs, live_lengths
 from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, positions_of_samples, unite_sets
 from masksynth.pack.prefix import Forest, forest_of, group_codes
 from masksynth.pack.regrow import regrow
-from masksynth.pack.sample_columns import SampleTable, select
+from masksynth.pack.sample_columns import IGNORED, SampleTable, select
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
 from masksynth.pack.subforests import count_positions, split_forest
+from masksynth.pack.visibility import CAUSAL, Segment
 
 Grouping = Literal["together", "split", "separate"]
 """What a group means: its samples are in one batch if they fit; nothing; or that nothing is shared across groups."""
@@ -47,8 +48,8 @@ def batches_of(
 ) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
 
-    Samples of one batch share positions. A batch contains either samples of groups with segments, or samples of groups
-    without. No sample may have more than ``max_length`` live tokens.
+    Samples of one batch share positions, whether they have segments or not. No sample may have more than ``max_length``
+    live tokens.
 
     Parameters
     ----------
@@ -80,12 +81,8 @@ def batches_of(
     """
     keep_freed_memory()
     refuse_samples(table, layout)
-    segmented = has_segmented_group(table)
-    for part in (False, True):
-        if len(chosen := np.flatnonzero(segmented == part)):
-            sub = table if len(chosen) == len(table) else select(table, chosen)
-            merge = _merge_segmented if part else partial(_merge_causal, layout=layout)
-            yield from ((sub, samples, batch) for samples, batch in merge(sub, max_length, grouping, effort))
+    merge = _merge_segmented if has_segments(table) else partial(_merge_causal, layout=layout)
+    yield from ((table, samples, batch) for samples, batch in merge(table, max_length, grouping, effort))
 
 
 def count_shared_positions(table: SampleTable, samples: Int64Array, grouping: Grouping) -> int:
@@ -131,12 +128,31 @@ def refuse_long(table: SampleTable, long: BoolArray, max_length: int) -> None:
     raise InvalidInstance(fact, "", remedy, table.place[sample])
 
 
-def has_segmented_group(table: SampleTable) -> BoolArray:
-    """Return whether some sample in each sample's group has segments."""
+def has_segments(table: SampleTable) -> bool:
+    """Return whether some sample is not causal: a single causal segment says what a sample without segments does.
+
+    Examples
+    --------
+    >>> from masksynth.pack.check_samples import tables_of
+    >>> row = {"input_ids": [1, 2], "labels": [-100, 2]}
+    >>> for segments in ([{"length": 2}], [{"length": 2, "within": "full"}], [{"length": 1}, {"length": 1}]):
+    ...     [table] = tables_of([row, {**row, "segments": segments}])
+    ...     has_segments(table)
+    False
+    True
+    True
+    """
     if table.segments.count(None) == len(table):
-        return np.zeros(len(table), bool)
-    groups = {group for group, segments in zip(table.groups, table.segments, strict=True) if segments is not None}
-    return np.array([group in groups for group in table.groups], bool)
+        return False
+    for sample, segments in enumerate(table.segments):
+        if segments is None:
+            continue
+        begin, end = table.offset[sample : sample + 2].tolist()
+        # the first label of a segment has no predictor, which the merge of segments refuses
+        plain = begin == end or table.labels[begin] == IGNORED
+        if not plain or segments != (Segment(0, end - begin, (), CAUSAL, 0, "next", -1),):
+            return True
+    return False
 
 
 def _codes_of_groups(table: SampleTable, grouping: Grouping) -> Int64Array:
@@ -156,7 +172,7 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
 def _merge_causal(
     table: SampleTable, max_length: int, grouping: Grouping, effort: int, layout: LabelLayout
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
-    """Yield (indices of the samples, batch) for a table without segments."""
+    """Yield (indices of the samples, batch) for a table of causal samples."""
     labels = label_runs(table)
     key = np.array(group_codes(table), np.int64) if grouping == "separate" else None
     length = live_lengths(table, labels)
@@ -191,7 +207,7 @@ def _number_by_first(batch: Int64Array, samples: Int64Array) -> Int64Array:
 def _merge_segmented(
     table: SampleTable, max_length: int, grouping: Grouping, effort: int
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
-    """Yield (indices of the samples, batch) for a table each group of which has segments."""
+    """Yield (indices of the samples, batch) for a table with segments; samples without are one causal segment."""
     spans = spans_of(table)
     merged = merge_segments(table, grouping == "separate")
     labels = table_labels(table, spans.trained, spans.predictor)

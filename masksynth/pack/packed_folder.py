@@ -51,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``token_fields`` and ``key_fields`` are the names of all per-token lists that were looked for, with the defaults.
     Options that are off are not stored, so that folders written before there were such options keep their hash.
+    ``chats`` says how the samples were tokenized, if they were.
     """
 
     max_length: int
@@ -62,6 +63,7 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     split_groups: bool = False
     separate_groups: bool = False
     layout: LabelLayout = LAYOUTS[0]
+    chats: dict[str, Any] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -106,6 +106,7 @@ def pack_samples(
     jobs: int | None = None,
     executor: Executor | None = None,
     progress: Progress = lambda _: None,
+    chats: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Pack training samples into merged batches that train exactly like the separate samples.
 
@@ -153,6 +154,8 @@ def pack_samples(
         is not shut down.
     progress : callable
         Called with one line of text after each window.
+    chats : mapping, optional
+        How the samples were tokenized, stored in the manifest.
 
     Returns
     -------
@@ -178,6 +181,7 @@ def pack_samples(
         split_groups=bool(split_groups),
         separate_groups=bool(separate_groups),
         layout=choose_layout(layout),
+        chats=None if chats is None else dict(chats),
     )
     summary = Summary(max_length, int(window), missing={*token_fields, *key_fields}, layout=options.layout)
     target = None if output is None else Path(os.path.abspath(output)).resolve()

@@ -104,7 +104,7 @@ def forest_of(
     """
     code = identities(table) if code is None else code
     if are_chained(code, table.offset, length):
-        data = memoryview(np.ascontiguousarray(code).view(np.uint8))  # sliced without copies
+        data = np.ascontiguousarray(code).view(np.uint8).data  # sliced without copies
         texts, last = chain_ends(live_texts(data, code.itemsize, table.offset, length), key)
         words = np.frombuffer(b"".join([*texts, bytes(LONGEST * code.itemsize)]), code.dtype)
         start = indptr(length[last])[:-1]
@@ -223,6 +223,8 @@ def nearest_smaller(values: Int64Array) -> Int64Array:
     # all entries from before[i] + 1 to i - 1 are at least padded[i], so that one before[i] leads to the next to look at
     for _ in range(JUMPS):
         active = active[padded[before[active]] >= padded[active]]
+        if not len(active):
+            break
         before[active] = before[before[active]]
     if len(active):  # few, but each may be far from its own: one after another, each entry is passed once
         numbers, links = padded.tolist(), before.tolist()

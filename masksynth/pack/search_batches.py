@@ -30,7 +30,7 @@ DISSOLVED = 5
 """Most batches that are dissolved at a time."""
 ROUND = 30
 """Effort of a round beside that of growing batches."""
-WARMTH = 1 / 25
+WARMTH = 1 / 60
 """Highest temperature, as a part of the size of a batch."""
 COOLING = 8_000
 """Effort for each batch with which annealing begins at the highest temperature; with less, it begins lower."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from masksynth.torch.attention import attention_mask, block_mask
     from masksynth.torch.collator import Collator
     from masksynth.torch.folding.fold import Fold, fold
+    from masksynth.torch.folding.merged_logprobs import MergedLogprobs, merged_logprobs
     from masksynth.torch.folding.report import FoldReport
     from masksynth.torch.loss_edges import (
         SampleLogprobs,
@@ -42,6 +43,7 @@ _HOMES = {
     "attention": ("attention_mask", "block_mask"),
     "collator": ("Collator",),
     "folding.fold": ("Fold", "fold"),
+    "folding.merged_logprobs": ("MergedLogprobs", "merged_logprobs"),
     "folding.report": ("FoldReport",),
     "loss_edges": ("SampleLogprobs", "loss_divisor", "merged_loss", "packed_loss", "sample_logprobs", "total_weight"),
     "merged_batch": ("Batch", "batch_of", "load"),
@@ -76,6 +78,7 @@ __all__ = [
     "Collator",
     "Fold",
     "FoldReport",
+    "MergedLogprobs",
     "ModelFinding",
     "ModelReport",
     "PackedDataset",
@@ -93,6 +96,7 @@ __all__ = [
     "fold",
     "load",
     "loss_divisor",
+    "merged_logprobs",
     "merged_loss",
     "packed_loss",
     "plan_tree",

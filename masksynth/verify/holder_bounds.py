@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.mask.typing import Float64Array, Int64Array
+from masksynth.mask.typing import Int64Array
 from masksynth.verify.bin_bounds import count_large, sum_feasible
 from masksynth.verify.holdings import Holdings
 from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
@@ -22,8 +22,8 @@ from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 PAIRS = 1 << 22
 """Most pairs of a class and a class of one of its units that are compared in a round."""
 ROUNDS = 3
-SLACK = 1e-6
-"""Sums of fractions are that exact."""
+SCALE = 1 << 20
+"""Charges are integers, in parts of a node; they are rounded down."""
 
 
 class Holders(NamedTuple):
@@ -75,9 +75,8 @@ def count_holders(holdings: Holdings, limit: int) -> Holders:
                 break
             other = classes[repeat_ranges(start[units], degree[units])]
             charge, room = _charge_units(holdings, most, degree[units], other, limit)
-            most[number] = min(
-                int(most[number]), int(np.searchsorted(np.cumsum(np.sort(charge)), room + SLACK, "right"))
-            )
+            fit = int(np.searchsorted(np.cumsum(np.sort(charge)), room, "right"))  # units of least charge
+            most[number] = max(1, min(int(most[number]), fit))
             copies[number] = max(int(copies[number]), _count_batches(charge, room, int(most[number])))
         if np.array_equal(before, most):
             break
@@ -86,8 +85,8 @@ def count_holders(holdings: Holdings, limit: int) -> Holders:
 
 def _charge_units(
     holdings: Holdings, most: Int64Array, degree: Int64Array, other: Int64Array, limit: int
-) -> tuple[Float64Array, int]:
-    """Return the nodes that each unit of a class is charged, and the room beside the classes that all of them hold.
+) -> tuple[Int64Array, int]:
+    """Return what each unit of a class is charged, and the room beside the classes that all of them hold, in parts.
 
     Parameters
     ----------
@@ -101,16 +100,15 @@ def _charge_units(
     """
     kind, inverse, common = np.unique(other, return_inverse=True, return_counts=True)
     everywhere = common == len(degree)
-    share = np.where(everywhere, 0.0, holdings.weight[kind] / np.minimum(common, most[kind]).clip(1))
-    sums = np.append(0.0, np.cumsum(share[inverse]))
+    share = np.where(everywhere, 0, holdings.weight[kind] * SCALE // np.minimum(common, most[kind]))
+    sums = prefix_sums(share[inverse])
     end = np.cumsum(degree)
-    return sums[end] - sums[end - degree], limit - int(holdings.weight[kind[everywhere]].sum())
+    return sums[end] - sums[end - degree], SCALE * (limit - int(holdings.weight[kind[everywhere]].sum()))
 
 
-def _count_batches(charge: Float64Array, room: int, most: int) -> int:
+def _count_batches(charge: Int64Array, room: int, most: int) -> int:
     """Return a lower bound on the number of batches that units of given charges need."""
     if room <= 0:
-        return 1 if not len(charge) or charge.max() <= SLACK else len(charge)
-    whole = np.floor(charge + SLACK).astype(np.int64)
-    parts = max(float(charge.sum()) / room, sum_feasible(whole, np.ones_like(whole), room))
-    return max(1, -(-len(charge) // max(most, 1)), math.ceil(parts - SLACK), count_large(whole, room))
+        return 1  # units that are charged nothing share a batch
+    parts = max(int(charge.sum()) / room, sum_feasible(charge, np.ones_like(charge), room))
+    return max(1, -(-len(charge) // most), math.ceil(parts - 1e-6), count_large(charge, room))

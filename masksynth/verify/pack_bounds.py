@@ -10,19 +10,17 @@ where v has d(v) strict ancestors. Along a path without branches N is constant, 
 of the open nodes visits it bottom-up in one pass over the sorted samples.
 
 Segmented samples, and groups that stay together, need sets of nodes that are not paths: `masksynth.verify.set_bounds`.
-Of the nodes of segmented samples, only those count that no causal sample needs: a batch that held both kinds would have
-a node of both once. Nothing of ``masksynth.pack`` is used.
+Nothing of ``masksynth.pack`` is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.mask.typing import Int32Array, Int64Array
 from masksynth.verify.holdings import classes_of_nodes
 from masksynth.verify.label_layout import split_by_label
 from masksynth.verify.ragged import repeat_ranges
@@ -79,57 +77,33 @@ def bound_positions(
     (Bounds(free=5, kept=5), Bounds(free=7, kept=7))
     """
     groups = [(type(name), name) for name in table.groups]
-    mixed = {name for name, segments in zip(groups, table.segments, strict=True) if segments is not None}
-    segmented = np.array([name in mixed for name in groups], bool)
     code = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = np.array([-1 if name[1] is None else code[name] for name in groups], np.int64)
     head = np.array([code[name] for name in groups], np.int64) if separate else np.zeros(len(groups), np.int64)
-    order, length, shared = sort_prefixes(table, np.flatnonzero(~segmented), head, layout)
-    nodes = nodes_of_segments(table, np.arange(len(segmented)), head) if segmented.any() else None
-    rest = None if nodes is None else _select_rest(nodes, segmented)
-    quick = sum_copies(length, shared, limit)
-    if rest is None and quick == known:
-        return Bounds(known, known)
-    tree = nodes_of_prefixes(order, length, shared)
-    parts = [(tree, _unit_of_pair(tree, group, limit))]
-    if nodes is not None and rest is not None:
-        parts.append((rest, _unit_of_pair(nodes, group, limit)[segmented[nodes.sample]]))
-    samples = [(part, part.sample) for part, _ in parts]
+    quick = 0
+    if all(_is_causal(segments) for segments in table.segments):
+        order, length, shared = sort_prefixes(table, np.arange(len(groups)), head, layout)
+        quick = sum_copies(length, shared, limit)
+        if quick == known:
+            return Bounds(known, known)
+        nodes = nodes_of_prefixes(order, length, shared)
+    else:
+        nodes = nodes_of_segments(table, np.arange(len(groups)), head)
+    unit = _unit_of_pair(nodes, group, limit)
     # where no unit has two samples, both bounds are the same, so prices are sought for the first one
-    alone = split or all(len(np.unique(unit)) == len(np.unique(part.sample)) for part, unit in parts)
-    free = _bound_parts(samples, [quick, 0], limit, known if alone else 0)
-    if alone or sum(free) == known:
-        return Bounds(sum(free), sum(free))
-    return Bounds(sum(free), sum(_bound_parts(parts, free, limit, known)))
+    alone = split or len(np.unique(unit)) == len(np.unique(nodes.sample))
+    free = max(quick, _bound_nodes(nodes, nodes.sample, limit, known if alone else 0))
+    if alone or free == known:
+        return Bounds(free, free)
+    return Bounds(free, max(free, _bound_nodes(nodes, unit, limit, known)))
 
 
-def _bound_parts(parts: Sequence[tuple[Nodes, Int64Array]], least: Sequence[int], limit: int, enough: int) -> list[int]:
-    """Return lower bounds on the positions of causal and of other samples, which together are at most ``enough``.
-
-    Parameters
-    ----------
-    parts : sequence of (nodes, (p,) int64)
-        Nodes, and the unit of each pair of a node and a sample.
-    least : sequence of int
-        Lower bounds.
-    limit : int
-    enough : int
-        Prices are sought while the sum of the bounds is below.
-    """
-    bounds = [max(low, _bound_nodes(*part, limit)) for part, low in zip(parts, least, strict=False)]
-    for number, part in enumerate(parts):
-        missing = enough - sum(bounds)
-        if missing > 0:
-            bounds[number] = max(bounds[number], _bound_nodes(*part, limit, bounds[number] + missing))
-    return bounds
-
-
-def _select_rest(nodes: Nodes, segmented: BoolArray) -> Nodes:
-    """Return the pairs of segmented samples; nodes that a causal sample needs, too, weigh nothing there."""
-    others = segmented[nodes.sample]
-    weight = nodes.weight.copy()
-    weight[nodes.node[~others]] = 0
-    return Nodes(nodes.node[others], nodes.sample[others], weight)
+def _is_causal(segments: Any) -> bool:
+    """Return whether a sample has no segments, or a single one that says the same."""
+    if segments is None:
+        return True
+    kinds = [(segment.within, segment.position, segment.predict) for segment in segments]
+    return kinds == [("causal", 0, "next")]
 
 
 def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int, enough: int = 0) -> int:

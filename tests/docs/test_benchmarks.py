@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import shutil
 import subprocess
@@ -11,8 +13,8 @@ from importlib import import_module
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import chats, piping, solving, summary
 from benchmarks import clustering as cases
-from benchmarks import solving, summary
 from benchmarks.command import main
 from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
 from tests.docs.pages import DOCS, ROOT
@@ -31,6 +33,7 @@ NAMES = (
     "filling",
     "packing",
     "pipe",
+    "chats",
     "arrange",
     "blocks",
     "audit",
@@ -127,6 +130,24 @@ def test_reach_of_chains_and_posets(tmp_path):
     assert column(reach, "edges")[:3] == [6, 5, 4]
 
 
+def test_packing_by_one_and_two_jobs(tmp_path, monkeypatch):
+    for name, value in {"TEXT": 1, "FILES": 2, "ROUNDS": 1, "TURNS": 1, "DISK": 1 << 16}.items():
+        monkeypatch.setattr(piping, name, value)
+    stages, runs, rates = piping.measure_kind("preference_pairs")
+    assert len(stages) + 1 == len(piping.STAGES)
+    assert [(cells[0], cells[2]) for cells in runs] == [("1 plain", "1"), ("2 gzip", "1")]
+    assert all(len(cells) + 1 == len(piping.RUNS) for cells in runs)
+    assert len(piping.extrapolate(*rates)) + 1 == len(piping.PAPER)
+    assert all(value >= 0 for value in rates)
+    _, plain, packed = piping.write_samples("preference_pairs", tmp_path)
+    rows = [json.loads(line) for line in plain.read_text().splitlines()]
+    first, second = ([json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()] for path in packed)
+    assert first + second == rows
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert [len(row["labels"]) for row in first] == [len(row["labels"]) for row in second]
+    assert [row["labels"] for row in first] != [row["labels"] for row in second]
+
+
 @pytest.mark.slow
 def test_packing_against_a_trie(tmp_path):
     results = measure(tmp_path, "packing", "kernel", "--max-size", 1)
@@ -179,6 +200,12 @@ def test_hierarchies_against_softmax(measured_here):
     hierarchy = measured_here("hierarchy", "--max-size", 1024)
     assert column(hierarchy, "positions") == [1024] * 5
     assert column(hierarchy, "scores held, MiB") == [0.1, 0.1, 0.1, 4.0, 0.0]
+
+
+def test_chats_against_a_loop(measured_here, monkeypatch):
+    monkeypatch.setattr(chats, "ROUNDS", 1)
+    result = measured_here("chats", "--max-size", 2000)
+    assert column(result, "samples") == [2, 8, 40]
 
 
 def program(text):

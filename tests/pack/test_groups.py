@@ -70,16 +70,8 @@ def check_batches(samples, batches, limit, mode):
         instance = family_of(own, separate)
         assert batch.positions == len(merge(instance).positions)
         ms.verify(instance, merged_of(batch, instance, [s.get("group") for s in own] if separate else None))
-    for kind in (True, False):
-        own = [sample for sample in samples if is_segmented(sample, samples) == kind]
-        for unit in units(own, limit, mode):
-            assert len({home[sample["id"]] for sample in unit}) == 1
-
-
-def is_segmented(sample, samples):
-    """Whether the group of a sample has segments."""
-    name = (type(sample.get("group")), sample.get("group"))
-    return any(other.get("segments") and (type(other.get("group")), other.get("group")) == name for other in samples)
+    for unit in units(samples, limit, mode):
+        assert len({home[sample["id"]] for sample in unit}) == 1
 
 
 def needed(samples):
@@ -115,19 +107,26 @@ def test_groups_that_cross_and_are_cut(families, more, mode):
 
 @settings(max_examples=30, deadline=None)
 @given(causal_samples(3), segmented_samples(2), st.integers(0, 4), MODES)
-def test_no_bound_exceeds_what_batches_of_both_kinds_need(causal, segmented, more, mode):
+def test_batches_and_bounds_of_both_kinds(causal, segmented, more, mode):
     samples = [{**sample, "id": f"{n}/{sample['id']}"} for n, own in enumerate((causal, segmented)) for sample in own]
     limit = needed(samples) + more
     [table] = tables_of(samples, (), ("position_ids", "kinds", ROUTE))
-    bounds = bound_positions(table, limit, mode == "split", mode == "separate")
-    assert bounds.kept <= least_positions(samples, limit, mode)
+    bounds = bound_positions(table, limit, mode == "split", mode == "separate", known=10**9)
+    least = least_positions(samples, limit, mode)
+    batches = list(pack_batches(samples, max_length=limit, key_fields=[ROUTE], **options_of(mode)))
+    check_batches(samples, batches, limit, mode)
+    assert bounds.kept <= least <= sum(batch.positions for batch in batches)
 
 
-def test_a_packing_that_keeps_kinds_apart_is_not_called_minimal_where_both_share_tokens():
+def test_samples_with_and_without_segments_share_batches():
     sample = {"input_ids": [5, 6, 7, 8], "labels": [-100, -100, 7, 8]}
+    full = {"input_ids": [5, 6, 7, 8, 9], "labels": [-100, -100, 7, 8, 9], "segments": [{"length": 4}, {"length": 1}]}
     kinds = [{"id": 0, "group": 0, **sample}, {"id": 1, "group": 1, **sample, "segments": [{"length": 4}]}]
-    record = pack_samples(kinds, None).record()
-    assert (record["positions"], record["lower_bound"], record["proved_minimal"]) == (6, 3, False)
+    for rows, least in ((kinds, 3), ([*kinds, {"id": 2, "group": 2, **full}], 4)):
+        record = pack_samples(rows, None).record()
+        assert (record["positions"], record["lower_bound"], record["proved_minimal"]) == (least, least, True)
+        [batch] = pack_batches(rows)
+        check_batches(rows, [batch], 100, "together")
     kinds[1]["input_ids"] = [4, 6, 7, 8]
     record = pack_samples(kinds, None).record()
     assert (record["positions"], record["lower_bound"], record["proved_minimal"]) == (6, 6, True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from masksynth.pack.assemble import batches_of_forest
 from masksynth.pack.check_samples import tables_of
-from masksynth.pack.label_runs import label_runs
+from masksynth.pack.label_runs import label_runs, live_lengths, slice_rows, take_rows
 from masksynth.pack.position_layout import build_mask, lay_out, paths_of_samples
 from masksynth.pack.prefix import Forest, are_chained, chain_ends, forest_of, nearest_smaller
 from tests.pack.test_prefix import naive_prefix
@@ -131,7 +131,40 @@ def test_the_batches_of_consecutive_parts_of_a_forest(drawn, data):
             assert batch.position_ids[path].tolist() == [*range(len(path))]
 
 
-@pytest.mark.parametrize("values", [[], [5], [2, 2, 1, 3, 3, 0, 4], [-1, 3, 2, -1, 2]])
+@st.composite
+def labelled(draw):
+    """Labels of a few causal samples: the first token of each trains nothing."""
+    flags = draw(st.lists(st.lists(st.booleans(), min_size=1, max_size=20), min_size=1, max_size=5))
+    return [[-100, *(7 if flag else -100 for flag in sample[1:])] for sample in flags]
+
+
+@settings(max_examples=100, deadline=None)
+@given(labelled(), st.data())
+def test_runs_of_labels(labels, data):
+    rows = [{"id": i, "input_ids": [1] * len(row), "labels": row} for i, row in enumerate(labels)]
+    [table] = tables_of(rows)
+    runs = label_runs(table)
+    trained = [[table.offset[i] + k for k, label in enumerate(row) if label != -100] for i, row in enumerate(labels)]
+    low = data.draw(st.integers(0, len(labels)))
+    high = data.draw(st.integers(low, len(labels)))
+    chosen = data.draw(st.permutations(range(len(labels))))
+    parts = (
+        (runs, trained),
+        (slice_rows(runs, low, high), trained[low:high]),
+        (take_rows(runs, np.array(chosen)), [trained[i] for i in chosen]),
+    )
+    for part, expected in parts:
+        walked = [[*range(a, a + n)] for a, n in zip(part.start.tolist(), part.count.tolist(), strict=True)]
+        assert [[k for run in walked[a:b] for k in run] for a, b in pairwise(part.cut.tolist())] == expected
+        assert part.count.min(initial=1) > 0
+    assert len(runs.start) == sum(a - 1 not in row for row in trained for a in row)  # none can be extended
+    last = [max((k for k, label in enumerate(row) if label != -100), default=0) for row in labels]
+    assert live_lengths(table, runs).tolist() == last
+
+
+@pytest.mark.parametrize(
+    "values", [[], [5], [2, 2, 1, 3, 3, 0, 4], [-1, 3, 2, -1, 2], [*range(600), 300, 0], [*range(50)] * 3]
+)
 def test_nearest_smaller(values):
     expected = [max((j for j in range(i) if values[j] < value), default=-1) for i, value in enumerate(values)]
     assert nearest_smaller(np.array(values, np.int64)).tolist() == expected

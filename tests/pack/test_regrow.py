@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from masksynth.pack.fill_batches import _fill_runs, _join_runs
 from masksynth.pack.holdings import holdings_of, least_bins, least_positions
+from masksynth.pack.subforests import count_positions
 from tests.pack.test_layout import chained, forest_of_texts
 from tests.partitions import partitions
 
@@ -42,3 +44,25 @@ def test_no_packing_takes_fewer_bins(sizes):
 
 def test_two_of_each_size_fit_into_a_bin():
     assert least_bins(np.full(40, 12), 30) == 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(chained(), st.data())
+def test_samples_that_no_batch_cuts_are_distributed_as_one(drawn, data):
+    """Joined or not, the samples go into the same batches, and any distribution of units takes as many positions."""
+    texts = [text for text in drawn[0] if text]
+    assume(texts)
+    forest = forest_of_texts(texts, [0] * len(texts))
+    unit, names = np.zeros(len(texts), np.int64), {}
+    for rank in range(len(texts)):  # units of consecutive samples, most of the time
+        stays = rank and data.draw(st.integers(0, 3))
+        unit[rank] = unit[rank - 1] if stays else names.setdefault(data.draw(st.integers(0, 4)), len(names))
+    joined, joined_unit, run = _join_runs(forest, unit)
+    assert joined_unit[run].tolist() == unit.tolist()
+    batch = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(names), max_size=len(names))), np.int64)
+    expected = count_positions(forest, batch[unit]).tolist()
+    assert count_positions(joined, batch[joined_unit]).tolist() == expected
+    limit = max(count_positions(forest, unit).tolist()) + data.draw(st.integers(0, 5))
+    if sum(forest.length - forest.shared) > limit:
+        together = _fill_runs(forest, unit, limit, 0).tolist()
+        assert _fill_runs(joined, joined_unit, limit, 0)[run].tolist() == together

@@ -154,7 +154,7 @@ def test_constructions(monkeypatch, backend):
     with lies(
         "proved that at least 1000000 are needed, but .* found .*flow of 12 positions and 66 pairs through 2 layers"
     ):
-        ms.sparsify(chain(12), layers=2, backend=backend)
+        ms.sparsify(chain(12), layers=2, backend=backend, limits=ms.Limits(effort=0))  # no proof before a construction
 
 
 def test_instances_are_named(monkeypatch):

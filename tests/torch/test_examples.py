@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from benchmarks import training
-from masksynth.pack import pack_batches
 from tests.torch import trie
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -88,35 +87,3 @@ def test_a_cell_of_the_training_benchmark(monkeypatch):
         assert apart < 1e-4
         assert spent["merged"][0] < spent["packed"][0] < tokens <= spent["padded"][0]
     assert names == ["gsm8k_rollouts", "preference_pairs", "reasoning_calls"]
-
-
-def test_chat_template(monkeypatch, capsys):
-    """Each call's prompt is what the template makes of the messages before it, and only answers are trained."""
-    chat = example("chat_to_samples")
-    chat.main()
-    samples = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    words = chat.small_tokenizer(
-        " ".join(f"{text} <|user|> <|assistant|> <think> </think> <|end|>" for text in said(chat))
-    )
-    texts = [words.decode(one["input_ids"]) for one in samples]
-    assert texts[0] == "<|user|> two plus three ? <|assistant|> <think> three after two </think> five <|end|>"
-    assert texts[1].startswith(
-        "<|user|> two plus three ? <|assistant|> five <|end|> <|user|> plus one ? <|assistant|> <think> one"
-    )
-    trained = [words.decode([label for label in one["labels"] if label != -100]) for one in samples]
-    assert trained == ["<think> three after two </think> five <|end|>", "<think> one after five </think> six <|end|>"]
-    (batch,) = pack_batches(samples)
-    assert batch.samples == ("chat-0/1", "chat-0/3")
-    assert batch.positions == sum(len(one["input_ids"]) for one in samples) - 6 - 2
-
-
-def said(chat):
-    return [text for message in chat.CONVERSATION for text in message.values()]
-
-
-def test_a_template_that_rewrites_its_prompt_is_refused():
-    chat = example("chat_to_samples")
-    words = chat.small_tokenizer("a b <|user|> <|assistant|> <|end|>")
-    words.chat_template = chat.TEMPLATE.replace("{% if add_generation_prompt %}<|assistant|> {% endif %}", "b")
-    with pytest.raises(ValueError, match="message 1: the template does not continue"):
-        list(chat.samples_of(words, [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "x"))

@@ -110,7 +110,7 @@ def best_plan(budget: Budget, size: int) -> Plan:
     if budget.layers < 2:
         pairs = size * (size - 1) // 2 if budget.layers else (size > 1) * NEVER
         return Plan(pairs + sum(size if hub == 1 else 1 for hub in budget[1:] if hub != FREE))
-    return _plan_table(budget.layers)[budget][size] if size <= SMALL else _large_plan(budget, size)
+    return _plan_table(budget.layers).plans_to(size)[budget][size] if size <= SMALL else _large_plan(budget, size)
 
 
 def _simple_plans(budget: Budget, size: int, free: dict[Budget, list[Plan]] | None) -> list[Plan]:
@@ -126,27 +126,47 @@ def _simple_plans(budget: Budget, size: int, free: dict[Budget, list[Plan]] | No
 
 
 @cache
-def _plan_table(layers: int) -> dict[Budget, list[Plan]]:
-    """Return the best plans of all strips of up to ``SMALL`` elements, by budget and length (dynamic programming).
+def _plan_table(layers: int) -> _PlanTable:
+    """Return the table of plans for a number of layers, which grows on demand."""
+    return _PlanTable(layers)
+
+
+class _PlanTable:
+    """Best plans of all strips of up to ``SMALL`` elements, by budget and length (dynamic programming).
 
     For each length, all numbers of hubs and all lengths of the strips between them are tried.
     """
-    hubs = (FREE, *range(1, layers + 2))
-    budgets = [Budget(layers, below, above) for below in hubs for above in hubs]
-    plans = {budget: [Plan(0)] for budget in budgets}
-    middles = {split: _Middle(plans[Budget(layers, *split)]) for split in _splits(layers)}
-    ends: dict[tuple[Budget, Budget], list[int]] = {}
-    for size in range(1, SMALL + 1):
-        for budget in budgets:
-            choices = _simple_plans(budget, size, plans)
-            for split, middle in middles.items():
-                if inner := hub_budget(budget, *split):
-                    lowest, _, highest = strip_budgets(budget, *split)
-                    both = ends.setdefault((lowest, highest), [])
-                    both += [_least(plans[lowest], plans[highest], total)[0] for total in range(len(both), size)]
-                    choices.append(_with_hubs(inner, split, (plans[lowest], middle, plans[highest]), both))
-            plans[budget].append(min(choices))
-    return plans
+
+    def __init__(self, layers: int) -> None:
+        hubs = (FREE, *range(1, layers + 2))
+        budgets = [Budget(layers, below, above) for below in hubs for above in hubs]
+        self.plans = {budget: [Plan(0)] for budget in budgets}
+        self.middles = {split: _Middle(self.plans[Budget(layers, *split)]) for split in _splits(layers)}
+        self.ends: dict[tuple[Budget, Budget], list[int]] = {}
+        self.computed = 0
+
+    def plans_to(self, size: int) -> dict[Budget, list[Plan]]:
+        """Return the plans of each budget, indexed by length, of at least ``size`` elements."""
+        for length in range(self.computed + 1, size + 1):
+            for budget, plans in self.plans.items():
+                plans.append(self._best(budget, length))
+            self.computed = length
+        return self.plans
+
+    def _best(self, budget: Budget, size: int) -> Plan:
+        """Return the best plan of a budget; all plans of shorter strips are in the table, and of ``size`` those before.
+
+        Budgets with fewer hubs come first, so that a comb finds the plan without its hub.
+        """
+        choices = _simple_plans(budget, size, self.plans)
+        for split, middle in self.middles.items():
+            if inner := hub_budget(budget, *split):
+                low, _, high = strip_budgets(budget, *split)
+                lowest, highest = self.plans[low], self.plans[high]
+                both = self.ends.setdefault((low, high), [])
+                both += [_least(lowest, highest, total)[0] for total in range(len(both), size)]
+                choices.append(_with_hubs(inner, split, (lowest, middle, highest), both))
+        return min(choices)
 
 
 class _Middle:

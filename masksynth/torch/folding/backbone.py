@@ -61,10 +61,13 @@ def find_backbone(model: Any, backbone: torch.nn.Module | str | None, foreign: b
 
 def _below_heads(outer: Any) -> torch.nn.Module:
     """Return the base model of a transformers model; where that is the model itself (Llama 4), what embeds tokens."""
-    base: Any = outer.base_model
-    if base is outer and outer.get_output_embeddings() is not None:
-        embedding = outer.get_input_embeddings()
-        inside = [part for part in outer.children() if is_transformers(part) and embedding in list(part.modules())]
+    model: Any = outer
+    base: torch.nn.Module = model.base_model
+    if base is outer and model.get_output_embeddings() is not None:
+        embedding = model.get_input_embeddings()
+        inside: list[torch.nn.Module] = [
+            part for part in outer.children() if is_transformers(part) and embedding in list(part.modules())
+        ]
         base = inside[0] if len(inside) == 1 else outer
     return base
 

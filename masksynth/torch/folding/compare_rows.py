@@ -93,8 +93,9 @@ def compare_rows(
             output = unfold(last_hidden(run_inside(backbone, merged.arguments)), merged.unfolding)
             ours = output[row, columns]
             wrong = _describe_values(ours.detach(), own, _focus(merged.places, size), _coarsest(backbone, ours, leaves))
-            if wrong is None and leaves and ours.requires_grad:
-                wrong = _describe_leak(ours, leaves, torch.from_numpy(merged.places[:size]).to(device))
+            if leaves and ours.requires_grad:  # also if values are wrong: other ranks wait for the backward pass
+                leak = _describe_leak(ours, leaves, torch.from_numpy(merged.places[:size]).to(device))
+                wrong = wrong or leak
     return wrong
 
 

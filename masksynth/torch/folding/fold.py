@@ -21,7 +21,7 @@ from masksynth.torch.folding.compare_rows import compare_rows
 from masksynth.torch.folding.fold_check import check_call
 from masksynth.torch.folding.merge_call import Limits, Masks, Merged, merge_rows, read_call_rows
 from masksynth.torch.folding.model_facts import ModelFacts
-from masksynth.torch.folding.module_hooks import attach, is_attached
+from masksynth.torch.folding.module_hooks import attach, holder_of, is_attached
 from masksynth.torch.folding.report import FoldReport
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import Unfolding, unfold
@@ -33,11 +33,12 @@ PLAN = "masksynth_unfolding"
 class Fold:
     """A folded model, until it is closed; ``fold`` makes it."""
 
-    def __init__(self, found: Found, root: torch.nn.Module, limits: Limits, masks: Masks | None, strict: bool) -> None:
+    def __init__(self, found: Found, root: torch.nn.Module, facts: ModelFacts | Masks, limits: Limits, strict: bool):
         self.backbone, self.outer = found
         self._root = root
-        self._limits, self._masks, self._strict = limits, masks, strict
-        self._facts = ModelFacts(self.backbone, self.outer or self.backbone) if masks is None else None
+        self._limits, self._strict = limits, strict
+        self._facts = facts if isinstance(facts, ModelFacts) else None
+        self._masks = None if isinstance(facts, ModelFacts) else facts
         self._signature = inspect.signature(self.backbone.forward)
         self._thread = threading.local()  # replicas of one model may run in several threads
         self._lock = threading.Lock()
@@ -49,9 +50,14 @@ class Fold:
             torch.compiler.disable(function, reason=f"fold merges rows on the host: {advice}")  # type: ignore[no-untyped-call]
             for function in (self._before, self._after, self._after_outer)
         )
-        self._detach = [attach(self.backbone, before, after)]
+        self._detach = [attach(self.backbone, before, after, self)]
         if self.outer is not None:
             self._detach.append(attach(self.outer, None, end))
+
+    @property
+    def facts(self) -> ModelFacts | None:
+        """What is known of the backbone, if it is of transformers."""
+        return self._facts
 
     def report(self) -> FoldReport:
         """Return what has been folded so far."""
@@ -91,6 +97,14 @@ class Fold:
         """Replace the arguments of a call by those of the merged call."""
         if self._is_bypassed:
             return None
+        merged = self._count(args, kwargs)
+        if isinstance(merged, str):
+            return None
+        setattr(merged.arguments["input_ids"], PLAN, merged.unfolding)
+        return (), merged.arguments
+
+    def _count(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Merged | str:
+        """Return the merged call, or the reason why there is none, and count it."""
         began = time.perf_counter()
         self._thread.reached = True
         merged = self._merge(args, kwargs)
@@ -101,12 +115,24 @@ class Fold:
             else:
                 self._counts.update(folded=1, tokens=merged.tokens, positions=merged.positions)
             self._seconds += time.perf_counter() - began
-        if not isinstance(merged, str):
-            setattr(merged.arguments["input_ids"], PLAN, merged.unfolding)
-            return (), merged.arguments
-        if self._strict:
-            raise Unsupported(f"strict fold: a call of {type(module).__name__} is not merged ({merged})")
-        return None
+        if self._strict and isinstance(merged, str):
+            raise Unsupported(f"strict fold: a call of {type(self.backbone).__name__} is not merged ({merged})")
+        return merged
+
+    def merge(self, arguments: dict[str, Any]) -> Merged | str:
+        """Return the merged call of a call, checked and counted, or the reason why it is not merged.
+
+        Parameters
+        ----------
+        arguments : dict
+            Of the backbone, by name.
+        """
+        return self._count((), arguments)
+
+    def run(self, arguments: dict[str, Any]) -> Any:
+        """Return the backbone's output for arguments as they are."""
+        with self._bypass():
+            return self.backbone(**arguments)
 
     def _merge(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Merged | str:
         if getattr(getattr(self.backbone, "config", None), "output_attentions", False):
@@ -149,6 +175,12 @@ class Fold:
             fact = f"{type(module).__name__} ran without calling its {type(self.backbone).__name__}, which is folded"
             raise Unsupported(f"{fact}: nothing was merged; {remedy}")
         self._thread.reached = False
+
+
+def fold_of(backbone: torch.nn.Module) -> Fold | None:
+    """Return the fold of a backbone, if it is folded."""
+    holder = holder_of(backbone)
+    return holder if isinstance(holder, Fold) else None
 
 
 def fold(
@@ -228,4 +260,5 @@ def fold(
     if masks is None and not is_transformers(found.backbone):
         fact = f"{type(found.backbone).__name__} has no config of transformers"
         raise InvalidInstance(fact, "", "pass masks=, a function (token ids, position ids, parents) -> mask")
-    return Fold(found, model, Limits(max_length, min_ratio), masks, strict)
+    facts = ModelFacts(found.backbone, found.outer or found.backbone) if masks is None else masks
+    return Fold(found, model, facts, Limits(max_length, min_ratio), strict)

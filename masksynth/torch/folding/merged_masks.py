@@ -18,6 +18,7 @@ from masksynth.torch.folding.merged_rows import MergedRows
 from masksynth.torch.mask_tensors import additive_mask, stack_layer_masks
 from masksynth.torch.models.architecture import Architecture
 from masksynth.torch.models.reach import Reach
+from masksynth.torch.varlen_tree import plan_tree
 from masksynth.torch.window_rows import cut_mask
 
 BLOCK = 128
@@ -42,9 +43,11 @@ def model_mask(merged: MergedRows, record: Architecture, device: torch.device) -
     Returns
     -------
     Tensor, BlockMask or dict
-        bool or additive ``[k, 1, N, N]``, or a BlockMask of k rows; by layer type where the class takes a mapping; all
-        layers' of a registered attention.
+        bool or additive ``[k, 1, N, N]``, a BlockMask of k rows, or a TreePlan; by layer type where the class takes a
+        mapping; all layers' of a registered attention.
     """
+    if record.attention == "varlen":
+        return plan_tree(merged.parent, device, tuple(reach.window for reach in record.layers))
     end, index = (torch.from_numpy(array).to(device) for array in (merged.end, merged.index))
     made = dict[Reach, Any]()
     for reach in record.layers:
@@ -64,7 +67,7 @@ def _dense_mask(merged: MergedRows, end: Tensor, index: Tensor, reach: Reach, re
     # the ancestors of q in depth-first order: those k <= q whose subtree ends behind q
     allowed = (position[None, :] <= position[:, None]) & (position[None, :, None] < end[:, None, :])
     if reach.window is not None:
-        allowed &= index[:, :, None] - index[:, None, :] < reach.window
+        allowed &= (index - reach.window)[:, :, None] < index[:, None, :]
     if reach.chunk is not None:
         chunk = index // reach.chunk
         allowed &= chunk[:, :, None] == chunk[:, None, :]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
 
 from masksynth.errors import Unsupported
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.torch.folding.default_positions import Rule, read_rule, separates_packed
+from masksynth.torch.folding.default_positions import (
+    PADS,
+    Rule,
+    last_hidden,
+    read_rule,
+    relative_difference,
+    separates_packed,
+)
 from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.models.architecture import FALLBACK, Architecture
+from masksynth.torch.models.evaluation_mode import evaluating
 from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
 
@@ -42,18 +51,37 @@ class ModelFacts:
     """
 
     def __init__(self, backbone: Any, outer: Any) -> None:
-        self.backbone = backbone
+        self._backbone = ref(backbone)  # facts may be kept for a backbone, which they must not keep alive
         self._read_model = outer if is_sharded(outer) else backbone
         self._records = dict[tuple[str, torch.dtype], Architecture]()
         self._rule: Rule | None = None
         self._separates: bool | None = None
+        self._shifts: bool | None = None
         record = self.record()
         if self._runs(record).takes_positions:
             self._rule = read_rule(self._runs(record), record)
-        self._read_model = backbone  # from now on it is read inside of forward passes
+        self._read_model = None  # from now on the backbone is read, inside of forward passes
+
+    @property
+    def backbone(self) -> Any:
+        """The backbone, as long as it exists."""
+        return self._backbone()
+
+    def depends_on_shift(self) -> bool:
+        """Return whether outputs change if all position ids of a row are larger by the same number."""
+        if self._shifts is None:
+            runs, record = self._runs(self.record()), self.record()
+            positions = runs.positions() + record.first_position
+            with evaluating(self.backbone), torch.no_grad():
+                outputs = [
+                    last_hidden(self.backbone(input_ids=runs.ids(), position_ids=positions + shift, use_cache=False))
+                    for shift in (0, PADS)
+                ]
+            self._shifts = relative_difference(*outputs) > ROUNDING.get(record.dtype, 1e-1)
+        return self._shifts
 
     def _runs(self, record: Architecture) -> RecordedRuns:
-        return RecordedRuns(self._read_model, record)
+        return RecordedRuns(self._read_model or self.backbone, record)
 
     @property
     def setting(self) -> tuple[str, torch.dtype, torch.device]:
@@ -69,7 +97,7 @@ class ModelFacts:
         """Return the record of the backbone as it runs now."""
         key = self.setting[:2]
         if key not in self._records:
-            record = _read(self._read_model)
+            record = _read(self._read_model or self.backbone)
             if not record.causal:
                 fact = (
                     f"{record.model} is not causal: a row's tokens attend to later ones, which other rows do not share"

@@ -35,7 +35,7 @@ def gathered_again(root: torch.nn.Module, backbone: torch.nn.Module) -> Iterator
     backbone : torch.nn.Module
         The module inside it whose forward is about to run.
     """
-    around = [part for part in root.modules() if hasattr(part, "unshard") and backbone in part.modules()]
+    around: list[Any] = [part for part in root.modules() if hasattr(part, "unshard") and backbone in part.modules()]
     contexts = [part._get_fsdp_state()._state_ctx for part in around]
     running = [context.iter_forward_root for context in contexts]
     yield

@@ -21,6 +21,7 @@ class LimitedRC2(RC2):  # type: ignore[misc]
     """
 
     calls = 0
+    core: list[int]
 
     def _is_core(self, assumptions: list[int], conflicts: int) -> bool:
         """Return whether few conflicts refute the assumptions."""

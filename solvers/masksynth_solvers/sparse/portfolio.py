@@ -40,7 +40,9 @@ from masksynth_solvers.sparse.rank_engines import rank_engines
 Report = Callable[[int, int], None]
 
 TRIAGE = 0.1
-"""Effort for which ``maxsat`` tries each component first."""
+"""Effort for which ``maxsat`` tries each component first ..."""
+LEAD = 0.5
+"""... and that for which it tries those that it leads on, with one worker: a first solution may take as long."""
 START = (0.0, 6.0, 20.0)
 """Effort that the first engine spends before the second and the third join in ..."""
 SHARE = (1.0, 0.4, 0.2)
@@ -60,10 +62,9 @@ class ComponentSearch:
     formula: Formula | None = None
     engines: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def swaps(self) -> int:
-        """Number of swaps of the formula; 0 before it is built."""
-        return 0 if self.formula is None else len(self.formula.swaps)
+    def rank(self, names: Sequence[str]) -> list[str]:
+        """Return the names of engines, the most promising first; swaps count once the formula is built."""
+        return rank_engines(self.task, names, 0 if self.formula is None else len(self.formula.swaps))
 
     def advance(self, name: str, effort: float, budget: Budget) -> None:
         """Run an engine for some effort of the budget; the formula is built, and the engine started, on first use."""
@@ -105,17 +106,14 @@ def search(
         return SparseOutcome(reduction, ())
     if problem.layered:
         reduction = Reduction(frozenset(), (), (layered_component(problem),))
-    hint, floor, floor_proof = _read_construction(construct_plain(problem))
     fixed_cost = problem.cost(reduction.forced | reduction.chosen)
-    searches = [
-        ComponentSearch(
-            ComponentTask(problem, reduction.forced, component, limits.seed), _all_edges(problem, component)
-        )
-        for component in reduction.components
-    ]
+    searches = _list_searches(problem, reduction, limits.seed)
     for index, state in enumerate(searches):
         with _name_component(reduction, index), _end_on_interrupt(budget):
-            _try_maxsat(state, names, budget)
+            _try_maxsat(state, names, limits.workers, budget)
+    is_open = any(not state.known.closed for state in searches)  # a construction may take longer than the proofs so far
+    hint, floor, floor_proof = _read_construction(construct_plain(problem) if is_open else None)
+    for index, state in enumerate(searches):
         with _name_component(reduction, index):
             _find_first_bounds(state, hint)
     report(*_total(fixed_cost, searches, floor))
@@ -125,10 +123,18 @@ def search(
         with _name_component(reduction, index), _end_on_interrupt(budget):
             share = budget.share(sum(not other.known.closed for other in searches[index:]))
             granted = share.effort
-            for _ in _search_component(state, rank_engines(state.task, names, state.swaps), limits.workers, share):
+            for _ in _search_component(state, state.rank(names), limits.workers, share):
                 report(*_total(fixed_cost, searches, floor))
             budget.effort -= granted - share.effort if granted < inf else 0.0
     return SparseOutcome(reduction, tuple(state.known for state in searches), floor, floor_proof)
+
+
+def _list_searches(problem: SparseProblem, reduction: Reduction, seed: int) -> list[ComponentSearch]:
+    """Return the search of each component, from the solution that chooses every edge."""
+    return [
+        ComponentSearch(ComponentTask(problem, reduction.forced, component, seed), _all_edges(problem, component))
+        for component in reduction.components
+    ]
 
 
 def _read_construction(construction: Construction | None) -> tuple[list[Edge], int | None, str]:
@@ -172,13 +178,17 @@ def _total(fixed_cost: int, searches: Sequence[ComponentSearch], floor: int | No
     return fixed_cost + sum(state.known.upper for state in searches), lower if floor is None else max(lower, floor)
 
 
-def _try_maxsat(state: ComponentSearch, names: Sequence[str], budget: Budget) -> None:
+def _try_maxsat(state: ComponentSearch, names: Sequence[str], workers: int, budget: Budget) -> None:
     """Give ``maxsat`` a short step: it needs no solution to start from, and closes most components at once."""
-    if "maxsat" in names and not budget.over:
-        effort = min(TRIAGE, budget.effort)
-        state.advance("maxsat", effort, budget)
-        if state.known.closed:  # the step ended with the proof, most often at once
-            budget.effort += max(0.0, effort - CLOSED)
+    if "maxsat" not in names or budget.over:
+        return
+    before = budget.effort
+    state.advance("maxsat", min(TRIAGE, before), budget)
+    is_leader = workers == 1 and state.rank(names)[0] == "maxsat"
+    if is_leader and not (state.known.closed or budget.over):
+        state.advance("maxsat", min(LEAD - TRIAGE, budget.effort), budget)
+    if state.known.closed:  # most often at once
+        budget.effort = max(budget.effort, before - CLOSED)
 
 
 def _find_first_bounds(state: ComponentSearch, hint: Sequence[Edge]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from masksynth.errors import Unsupported
-from masksynth.torch import fold
+from masksynth.torch import fold, use_varlen_attention
 from tests.torch.folding.rows import Rows, apart, pad, step, texts
 from tests.torch.model_zoo import ENCODERS, EXACT, MIXING, make_model
 from tests.torch.zoo_comparison import TOLERANCE, DoublePrecision
@@ -43,6 +43,20 @@ def test_eager_attention_and_rows_without_pads(name):
     difference, positions = compare(name, "eager", rows)
     assert difference < TOLERANCE
     assert (positions, rows.attention_mask.sum()) == (37, 84)
+
+
+@pytest.mark.parametrize("limit", [None, 30])
+@pytest.mark.parametrize("name", ["Llama", "Gemma 3, windows"])
+def test_varlen_kernels_take_the_same_rows(name, limit):
+    model, rows = use_varlen_attention(make_model(EXACT[name], "sdpa")), pad(texts(), MIXED)
+    with DoublePrecision():
+        plain = step(model, rows)
+        with fold(model, strict=True, max_length=limit, min_ratio=1):
+            merged = step(model, rows)
+        assert apart(merged, plain) < TOLERANCE
+        with fold(model) as folded:
+            model(**pad(texts(), holes=True)._asdict())
+    assert folded.report().passed == ({} if name == "Llama" else {"holes": 1})
 
 
 @pytest.mark.parametrize("name", ["Llama", "Gemma 3, windows"])

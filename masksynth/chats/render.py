@@ -1,0 +1,72 @@
+"""Render messages by the chat template of a tokenizer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from masksynth.chats.check_chats import Chat
+from masksynth.chats.check_messages import Message
+from masksynth.errors import InvalidInstance
+
+MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
+"""Beginning of what the model generates, in a chat template."""
+
+
+class Rendered(NamedTuple):
+    """A rendered chat, and the ranges of characters between generation markers; None if the template has none."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...] | None
+
+
+Render = Callable[[Chat, Sequence[Message], bool], Rendered]
+
+
+def make_render(tokenizer: Any, template: str | None) -> Render:
+    """Return the function that renders messages of a chat, with a generation prompt or without.
+
+    Parameters
+    ----------
+    tokenizer : tokenizer of transformers
+    template : str, optional
+        Used instead of the template of the tokenizer.
+    """
+    from transformers.utils import chat_template_utils
+
+    render_template: Any = chat_template_utils.render_jinja_template  # its annotations are narrower than its use
+    special = tokenizer.special_tokens_map
+
+    def render(chat: Chat, messages: Sequence[Message], prompt: bool) -> Rendered:
+        text = choose_template(tokenizer, template, chat)
+        marked = MARKER.search(text) is not None and not prompt
+        try:
+            rendered, spans = render_template(
+                [list(messages)],
+                tools=chat.tools,
+                chat_template=text,
+                return_assistant_tokens_mask=marked,
+                add_generation_prompt=prompt,
+                **{**special, **chat.template_args},
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # a template is a program, and fails with all kinds of exceptions
+            words = " ".join(str(error).split())[:200] or type(error).__name__
+            fact = f"the chat template refuses the messages: {words}"
+            raise InvalidInstance(fact, "$", "correct the row, or give another --chat-template", chat.place) from None
+        return Rendered(rendered[0], tuple(map(tuple, spans[0])) if marked else None)
+
+    return render
+
+
+def choose_template(tokenizer: Any, template: str | None, chat: Chat) -> str:
+    """Return the template for a chat: that with tools, if the tokenizer has several and the chat has tools."""
+    if template is not None:
+        return template
+    try:
+        return str(tokenizer.get_chat_template(None, chat.tools))
+    except ValueError:
+        fact = "the tokenizer has no chat template"
+        raise InvalidInstance(fact, "$", "give one by --chat-template FILE", chat.place) from None

@@ -1,0 +1,120 @@
+"""Logits of hidden states by the code of the model's own class, with its scale and soft cap; in chunks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from masksynth.torch.label_logprobs import CHUNK, label_logprobs
+
+CALL = "_call_impl"
+"""What ``torch.nn.Module.__call__`` runs."""
+
+
+class Hidden:
+    """Output of a backbone that has hidden states and nothing else.
+
+    Parameters
+    ----------
+    last_hidden_state : (1, c, H) Tensor
+    """
+
+    def __init__(self, last_hidden_state: Tensor) -> None:
+        self.last_hidden_state = last_hidden_state
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self.last_hidden_state,)[index]
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return None
+
+
+@contextmanager
+def replaced(module: torch.nn.Module, name: str, value: Any) -> Iterator[None]:
+    """Give a module an attribute of its own for a while.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    name : str
+        Of a method.
+    value : object
+        What the instance has instead.
+    """
+    before = vars(module).get(name)
+    vars(module)[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del vars(module)[name]
+        else:
+            vars(module)[name] = before
+
+
+def class_logits(outer: Any, backbone: torch.nn.Module, hidden: Tensor) -> Tensor:
+    """Return the logits of hidden states, (c, V): those that the class's forward computes if its backbone gives them.
+
+    Parameters
+    ----------
+    outer : transformers.PreTrainedModel
+        The model with the head.
+    backbone : torch.nn.Module
+        The module in it that gives the hidden states; not run.
+    hidden : (c, H) Tensor
+    """
+    ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)
+    forward = type(outer).forward
+    arguments: dict[str, Any] = {"use_cache": False}
+    if "output_router_logits" in inspect.signature(forward).parameters:
+        arguments["output_router_logits"] = False
+    with replaced(backbone, CALL, lambda *args, **kwargs: Hidden(hidden[None])):
+        logits: Tensor = forward(outer, input_ids=ids, **arguments).logits
+    return logits[0]
+
+
+def score_labels(
+    outer: Any, backbone: torch.nn.Module, hidden: Tensor, slot: Tensor, label: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of each label, (E,), and the entropy of each row of hidden states, (P,).
+
+    At most ``CHUNK`` logits exist at a time, forward and backward: those of a chunk are computed again in the backward
+    pass.
+
+    Parameters
+    ----------
+    outer, backbone
+        As for ``class_logits``.
+    hidden : (P, H) Tensor
+    slot, label : (E,) int64 Tensor
+        Row of ``hidden`` and class of each label; sorted by slot.
+    temperature : float
+        Divides the logits.
+    """
+    vocabulary = outer.config.get_text_config().vocab_size
+    rows = max(1, CHUNK // vocabulary)
+    bounds = torch.searchsorted(slot, torch.arange(0, len(hidden) + rows, rows, device=slot.device)).tolist()
+
+    def score(part: Tensor, own_slot: Tensor, own_label: Tensor) -> tuple[Tensor, Tensor]:
+        logits = class_logits(outer, backbone, part)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
+        place = torch.arange(len(part), device=part.device)
+        probabilities = logits.softmax(-1)
+        entropy = logits.logsumexp(-1) - torch.where(probabilities > 0, probabilities * logits, 0).sum(-1)
+        return label_logprobs(logits, place, own_slot, own_label), entropy
+
+    parts = []
+    for number, first in enumerate(range(0, len(hidden), rows)):
+        edges = slice(bounds[number], bounds[number + 1])
+        inputs = (hidden[first : first + rows], slot[edges] - first, label[edges])
+        parts.append(checkpoint(score, *inputs, use_reentrant=False, preserve_rng_state=False))
+    logprobs, entropies = zip(*parts, strict=True)
+    return torch.cat(logprobs), torch.cat(entropies)

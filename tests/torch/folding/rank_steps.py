@@ -1,0 +1,90 @@
+"""Folded and plain steps of two processes: data parallel and sharded."""
+
+from __future__ import annotations
+
+import faulthandler
+import warnings
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from masksynth.errors import WrongAnswer
+from masksynth.torch import fold, merged_logprobs
+from masksynth.torch.folding import merge_call
+from tests.torch.folding.rows import apart, pad, step, texts
+from tests.torch.model_zoo import EXACT, make_model
+
+RANKS = 2
+ALONE = pad([[5, 6, 7, 8], [9, 10, 11], [20, 21]])
+"""Rows that share nothing."""
+
+
+def shard(model: Any, backbone: bool) -> Any:
+    for layer in model.model.layers:
+        fully_shard(layer)
+    if backbone:
+        fully_shard(model.model)
+    return fully_shard(model)
+
+
+WRAPPERS = {
+    "DDP": DistributedDataParallel,
+    "FSDP2": lambda model: shard(model, False),
+    "FSDP2, backbone too": lambda model: shard(model, True),
+}
+
+
+def run(folder: str) -> dict[str, Any]:
+    """Return what each rank has found, by rank and case."""
+    torch.multiprocessing.spawn(_rank, (folder,), RANKS)
+    return {rank: torch.load(f"{folder}/{rank}.pt") for rank in range(RANKS)}
+
+
+def _rank(rank: int, folder: str) -> None:
+    faulthandler.dump_traceback_later(50, exit=True)  # a rank that waits forever fails the test and says where
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", FutureWarning)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS)
+    results = {name: _compare(rank, name) for name in WRAPPERS}
+    results["uneven"] = _compare(rank, "FSDP2", uneven=True)
+    results["fault"] = _plant_fault(rank)
+    torch.save(results, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def _compare(rank: int, name: str, uneven: bool = False) -> tuple[float, int, int, float]:
+    """Return (difference of a second step, folded calls, checks, difference of log-probabilities)."""
+    rows = ALONE if uneven and rank else pad(texts(rank))
+    results = []
+    for folds in (False, True):
+        model = WRAPPERS[name](make_model(EXACT["Mistral, window"], "sdpa").train())
+        folded = fold(model) if folds else None
+        step(model, rows)
+        terms, gradients = step(model, rows)
+        whole = [part.full_tensor() if hasattr(part, "full_tensor") else part for part in gradients]
+        results.append((terms, whole))
+    scored = merged_logprobs(model, *rows)
+    real = scored.label_mask
+    apart_scored = ((scored.log_probs - terms)[real].abs().max() / terms.abs().max()).item()
+    report = folded.report()
+    return apart(results[1], results[0]), report.folded, report.checks, apart_scored
+
+
+def _plant_fault(rank: int) -> str:
+    """Return the error of each rank if one of them alone makes a wrong mask."""
+    plain = merge_call.model_mask
+    if rank:
+        merge_call.model_mask = lambda *arguments: plain(*arguments) | True
+    model = WRAPPERS["FSDP2"](make_model(EXACT["Llama"], "sdpa").train())
+    try:
+        with fold(model):
+            step(model, pad(texts(rank)))
+    except WrongAnswer as error:
+        return str(error)
+    finally:
+        merge_call.model_mask = plain
+    return ""

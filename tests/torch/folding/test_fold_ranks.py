@@ -1,0 +1,32 @@
+"""Two processes: folded steps are the plain ones, and all ranks check together or none does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.torch.folding import rank_steps
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return rank_steps.run(str(tmp_path_factory.mktemp("ranks")))
+
+
+@pytest.mark.parametrize("name", rank_steps.WRAPPERS)
+def test_steps_of_two_ranks(results, name):
+    for rank in range(rank_steps.RANKS):
+        difference, folded, checks, scored = results[rank][name]
+        assert max(difference, scored) < 1e-6
+        assert (folded, checks) == (3, 1)
+
+
+def test_a_rank_whose_rows_share_nothing_checks_with_the_others(results):
+    for rank, expected in ((0, (3, 1)), (1, (0, 1))):
+        difference, folded, checks, scored = results[rank]["uneven"]
+        assert max(difference, scored) < 1e-6
+        assert (folded, checks) == expected
+
+
+def test_a_fault_of_one_rank_is_an_error_of_all(results):
+    assert "comparison failed on another rank" in results[0]["fault"]
+    assert "hidden states" in results[1]["fault"]
