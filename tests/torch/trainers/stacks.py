@@ -53,9 +53,9 @@ def saved(model):
     return type(model).from_pretrained(folder, dtype=model.dtype)
 
 
-def mixtral(dtype=torch.float32, seed=0):
+def mixtral(dtype=torch.float32, seed=0, routers=True):
     torch.manual_seed(seed)
-    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": True}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": routers}
     return MixtralForCausalLM(MixtralConfig(**SIZES, **experts, router_aux_loss_coef=0.1, eos_token_id=1)).to(dtype)
 
 

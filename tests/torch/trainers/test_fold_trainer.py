@@ -36,6 +36,7 @@ def lora():
 IN_DOUBLE = {
     "transformers": lambda: stacks.transformers_trainer(gpt2()),
     "sft": lambda: stacks.sft(gpt2()),
+    "sft, padding-free": lambda: stacks.sft(gpt2(), padding_free=True, max_length=None),
     "dpo": lambda: stacks.dpo(gpt2(), gpt2(seed=1)),
     "kto": lambda: stacks.kto(gpt2(), gpt2(seed=1)),
     "reward": gpt2_reward,
@@ -62,7 +63,9 @@ ONLINE = {
 def check_positions(folded, plain):
     """The positions at the embedding are the nodes of the trie, and those of the log and of the report."""
     assert folded.embedded == folded.trie < folded.tokens <= plain.embedded
-    logged = [sum(folded.values(f"{prefix}merged/{name}")) for name in ("tokens", "positions") for prefix in ("", "eval_")]
+    logged = [
+        sum(folded.values(f"{prefix}merged/{name}")) for name in ("tokens", "positions") for prefix in ("", "eval_")
+    ]
     reported = [sum(getattr(report, name) for report in folded.report.values()) for name in ("tokens", "positions")]
     assert [logged[0] + logged[1], logged[2] + logged[3]] == reported == [folded.tokens, folded.trie]
 
@@ -86,7 +89,7 @@ def test_twenty_steps_in_single_precision(name):
 
 @pytest.mark.parametrize("name", ONLINE)
 def test_recorded_rollouts_give_the_same_curve(name):
-    """TRL shuffles rows over micro-batches; folded, the groups are together, and the gradient is that of the shuffle."""
+    """TRL shuffles rows over micro-batches; folded, groups are together, and the gradient is that of the shuffle."""
     make, tolerance = ONLINE[name]
     recorded = []
     plain, folded = (train(stacks.rollouts(make(), recorded), merged) for merged in (False, True))
@@ -111,7 +114,9 @@ def test_checkpoint_and_resume(tmp_path):
     plain = train(stacks.sft(stacks.llama()), False)
     setting = {"save_strategy": "steps", "save_steps": 10, "output_dir": str(tmp_path)}
     train(stacks.sft(stacks.llama(), **setting), True)
-    resumed = train(stacks.sft(stacks.llama(seed=5), output_dir=str(tmp_path)), True, resume=f"{tmp_path}/checkpoint-10")
+    resumed = train(
+        stacks.sft(stacks.llama(seed=5), output_dir=str(tmp_path)), True, resume=f"{tmp_path}/checkpoint-10"
+    )
     assert max(apart(resumed, plain)) < 1e-3
     assert resumed.report["policy"].folded == 10
 
@@ -141,6 +146,6 @@ def test_a_model_that_cannot_be_folded_leaves_the_trainer_as_it_was():
 
 
 def test_a_model_made_anew_by_train_is_refused():
-    trainer = stacks.Trainer(model_init=stacks.llama, args=stacks.settings(stacks.TrainingArguments))
+    trainer = stacks.Trainer(model_init=lambda: stacks.llama(), args=stacks.settings(stacks.TrainingArguments))
     with pytest.raises(Unsupported, match="model_init makes another model"):
         fold_trainer(trainer)
