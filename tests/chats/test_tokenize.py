@@ -198,6 +198,7 @@ def test_limits(tmp_path, folder):
         arguments = ("tokenize", path, "--tokenizer", folder, "--max-tokens", limit, *option)
         done = here(*arguments, "-o", tmp_path / "s.jsonl", "--force", "--json")
         report = json.loads(done.stdout)
+        assert list(report) == ["rows", "samples", "tokens", "trained", "cut", "skipped"]
         assert (report["samples"], report["skipped"]) == (count, ["b/1"] if option == ["--skip-long"] else [])
     packed = here("pack", path, "--tokenizer", folder, "--max-length", length - 1)
     assert f"{length} tokens, more than {length - 1}" in refused(packed)

@@ -53,9 +53,9 @@ def saved(model):
     return type(model).from_pretrained(folder, dtype=model.dtype)
 
 
-def mixtral(dtype=torch.float32, seed=0):
+def mixtral(dtype=torch.float32, seed=0, routers=True):
     torch.manual_seed(seed)
-    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": True}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": routers}
     return MixtralForCausalLM(MixtralConfig(**SIZES, **experts, router_aux_loss_coef=0.1, eos_token_id=1)).to(dtype)
 
 
@@ -84,9 +84,7 @@ def settings(kind: Any, **more: Any) -> Any:
 def pad_labels(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     width = max(len(row["input_ids"]) for row in rows)
     fill = {"input_ids": 0, "attention_mask": 0, "labels": -100}
-    padded = {
-        name: [row[name] + [value] * (width - len(row[name])) for row in rows] for name, value in fill.items()
-    }
+    padded = {name: [row[name] + [value] * (width - len(row[name])) for row in rows] for name, value in fill.items()}
     return {name: torch.tensor(values) for name, values in padded.items()}
 
 
@@ -130,7 +128,9 @@ def dpo(model, reference=None, **more):
 
 
 def kto(model, reference=None, **more):
-    rows = [{"prompt": p, "completion": g if i % 2 else b, "label": bool(i % 2)} for i, (p, g, b) in enumerate(dialogs())]
+    rows = [
+        {"prompt": p, "completion": g if i % 2 else b, "label": bool(i % 2)} for i, (p, g, b) in enumerate(dialogs())
+    ]
     models = {"ref_model": reference} if reference is not None else {}
     return trl_trainer(KTOTrainer, KTOConfig, model, rows, models, **more)
 
@@ -151,7 +151,6 @@ def score(completions, **_):
     return [float(sum(map(int, filter(str.isdigit, text.split()))) % 7) for text in completions]
 
 
-
 def grpo(model, **more):
     return online(GRPOTrainer, GRPOConfig, model, **more)
 
@@ -161,7 +160,8 @@ def rloo(model, **more):
 
 
 def online(trainer, config, model, **more):
-    more = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4, **more}
+    few = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4}
+    more = {**few, "learning_rate": 1e-3, **more}  # at a large rate rounding grows from step to step
     rows = [{"prompt": prompt} for prompt, _, _ in dialogs()[::4]]
     return trl_trainer(trainer, config, model, rows, {"reward_funcs": score}, **more)
 
