@@ -84,9 +84,7 @@ def settings(kind: Any, **more: Any) -> Any:
 def pad_labels(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
     width = max(len(row["input_ids"]) for row in rows)
     fill = {"input_ids": 0, "attention_mask": 0, "labels": -100}
-    padded = {
-        name: [row[name] + [value] * (width - len(row[name])) for row in rows] for name, value in fill.items()
-    }
+    padded = {name: [row[name] + [value] * (width - len(row[name])) for row in rows] for name, value in fill.items()}
     return {name: torch.tensor(values) for name, values in padded.items()}
 
 
@@ -130,7 +128,9 @@ def dpo(model, reference=None, **more):
 
 
 def kto(model, reference=None, **more):
-    rows = [{"prompt": p, "completion": g if i % 2 else b, "label": bool(i % 2)} for i, (p, g, b) in enumerate(dialogs())]
+    rows = [
+        {"prompt": p, "completion": g if i % 2 else b, "label": bool(i % 2)} for i, (p, g, b) in enumerate(dialogs())
+    ]
     models = {"ref_model": reference} if reference is not None else {}
     return trl_trainer(KTOTrainer, KTOConfig, model, rows, models, **more)
 
@@ -149,7 +149,6 @@ def reward_model(dtype=torch.float32):
 def score(completions, **_):
     """A reward that differs between the answers to a prompt."""
     return [float(sum(map(int, filter(str.isdigit, text.split()))) % 7) for text in completions]
-
 
 
 def grpo(model, **more):
