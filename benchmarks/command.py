@@ -42,11 +42,23 @@ class Options:
         Seconds for one search.
     folder : Path or None
         The folder that gets the plot of ``sparse``.
+    budget : float
+        Seconds for ``gpu``.
+    tiny : bool
+        Whether ``gpu`` runs small sizes on a CPU.
     """
 
     max_size: int
     limit: float
     folder: Path | None
+    budget: float = 480.0
+    tiny: bool = False
+
+
+def _measure_gpu(options: Options) -> Result:
+    from benchmarks.gpu import measure_gpu  # loads torch
+
+    return measure_gpu(options.budget, options.tiny)
 
 
 BENCHMARKS: dict[str, Callable[[Options], Result]] = {
@@ -70,7 +82,10 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "batches": lambda options: measure_batches(options.max_size),
     "clustering": lambda options: measure_clustering(options.max_size),
     "hierarchy": lambda options: measure_hierarchy(options.max_size),
+    "gpu": _measure_gpu,
 }
+DEFAULT = tuple(name for name in BENCHMARKS if name != "gpu")
+"""Those that run without a GPU."""
 
 
 @click.command()
@@ -95,11 +110,21 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Store each result as NAME.json in this folder.",
 )
-def main(names: tuple[str, ...], max_size: int, limit: float, folder: Path | None) -> None:
-    """Run the benchmarks NAMES (default: all), each cell in its own process, one at a time (sparse, reach: two)."""
-    for name in names or BENCHMARKS:
-        result = BENCHMARKS[name](Options(max_size, limit, folder))
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    default=480.0,
+    show_default=True,
+    help="Seconds for gpu: cases that do not fit are named.",
+)
+@click.option("--tiny", is_flag=True, help="gpu: run the same code at small sizes on a CPU.")
+def main(names: tuple[str, ...], max_size: int, limit: float, folder: Path | None, budget: float, tiny: bool) -> None:
+    """Run the benchmarks NAMES, each cell in its own process, one at a time [default: all but gpu]."""
+    for name in names or DEFAULT:
+        result = BENCHMARKS[name](Options(max_size, limit, folder, budget, tiny))
         click.echo(f"{name}\n\n{result}\n")
         if folder is not None:
             command = f"python -m benchmarks {name} --max-size {max_size} --limit {limit:g}"
+            if name == "gpu":
+                command = f"python -m benchmarks gpu --budget {budget:g}{' --tiny' * tiny}"
             write_result(folder / f"{name}.json", replace(result, machine=machine(), command=command))

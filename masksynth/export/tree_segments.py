@@ -20,7 +20,7 @@ from masksynth.mask.intervals import RowIntervals
 from masksynth.mask.tree_rows import find_parents
 from masksynth.mask.typing import Int32Array, Int64Array
 
-MAX_KEYS = 1 << 28
+MAX_GATHERED = 1 << 28
 """Most gathered keys (1 GiB of indices)."""
 
 
@@ -53,7 +53,7 @@ def to_tree_segments(mask: Mask, table: int = 0) -> TreeSegments:
     Raises
     ------
     Unsupported
-        Naming the first row that is not a path, if more than ``MAX_KEYS`` keys would be gathered.
+        Naming the first row that is not a path, if more than ``MAX_GATHERED`` keys would be gathered.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def cut_tree(parent: Int64Array) -> TreeSegments:
     Raises
     ------
     Unsupported
-        If more than ``MAX_KEYS`` keys would be gathered.
+        If more than ``MAX_GATHERED`` keys would be gathered.
 
     Examples
     --------
@@ -130,8 +130,8 @@ def cut_tree(parent: Int64Array) -> TreeSegments:
         first = start[home[above]]
         steps.append((owner, first, above - first + 1))
         total += int(steps[-1][2].sum())
-        if total > MAX_KEYS:
-            raise Unsupported(f"cannot express: more than {MAX_KEYS:,} keys are gathered; pack shorter batches")
+        if total > MAX_GATHERED:
+            raise Unsupported(f"cannot express: more than {MAX_GATHERED:,} keys are gathered; pack shorter batches")
         above = parent[first]
     owner, first, count = (np.concatenate(column) for column in zip(*reversed(steps), strict=True))
     order = np.argsort(owner, kind="stable")  # segment after segment, from the root down

@@ -79,6 +79,8 @@ def batches_of(
     >>> batch, batch.input_ids.tolist(), batch.loss_position.tolist(), batch.loss_label.tolist()
     (PackedBatch(2 samples, 2 positions, 4 loss edges), [1, 2], [0, 1, 0, 1], [2, 3, 2, 4])
     """
+    if len(table) == 0:  # all samples of the window were left out
+        return
     keep_freed_memory()
     refuse_samples(table, layout)
     merge = _merge_segmented if has_segments(table) else partial(_merge_causal, layout=layout)

@@ -136,11 +136,14 @@ class TrainingBatch:
         Raises
         ------
         Unsupported
-            For varlen kernels, if a row is not a path of a tree.
+            For varlen kernels, if a row is not a path of a tree, or windows are given without a model.
         """
         if not self.merged:
             return self._padding_mask()
         if self.attention == "varlen":
+            if self.architecture is None and any(reach.limited for reach in self.tables.values()):
+                remedy = "leave attention_window and tables out: each layer applies the window of its model"
+                raise Unsupported(f"a plan for varlen kernels has no windows; {remedy}")
             layers = () if self.architecture is None else self.architecture.layers
             return plan_tree(self.source.mask, self.device, tuple(reach.window for reach in layers) or None)
         if self.mask_argument == "mapping":

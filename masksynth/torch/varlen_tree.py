@@ -76,6 +76,8 @@ class TreePlan(BlockMask):
         size = self.rows * self.size
         return f"TreePlan({size} positions, {describe_cost(len(self.queries) - 1, int(self.keys[-1]), size)})"
 
+    __str__ = __repr__
+
 
 def plan_tree(
     tree: Mask | Int64Array | Tensor,

@@ -22,7 +22,7 @@ from masksynth.tasks.instance_files import content_hash, schema
 from masksynth.verify.check_forms import form_shapes
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
 
-ELSEWHERE = {"fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays"}
+ELSEWHERE = {"fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays", "cost"}
 """Keys that these commands print in other cases."""
 SAMPLES = ROOT / "tests/pack/data/reasoning_calls.jsonl.gz"
 

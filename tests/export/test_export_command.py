@@ -16,7 +16,7 @@ from masksynth.export.targets import TARGETS, export_arrays, summary
 from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
 from masksynth.subject.mask_file import write_mask
-from tests.export.samples import chain_mask, merged_task, random_mask, star_mask, tree_mask
+from tests.export.samples import chain_mask, merged_task, random_mask, tree_mask
 
 
 def run(*arguments, code=0):
@@ -53,7 +53,21 @@ def test_the_table(answer):
     assert lines[0] == f"90 positions, {tree_mask(90).pairs:,} allowed pairs"
     assert [line.split()[0] for line in lines[1:]] == list(TARGETS)
     assert "row intervals" in lines[1]
-    assert "cannot express: row" in lines[5]
+    assert "segments gather" in lines[5]
+    window = Mask.from_dense(np.tri(30, dtype=bool) & ~np.tri(30, k=-4, dtype=bool))
+    assert "cannot express: row 4" in run(answer(window, "window")).splitlines()[5]
+
+
+def test_the_cost_of_copied_keys(answer, tmp_path):
+    path = tmp_path / "segments.safetensors"
+    told = json.loads(run(answer(tree_mask(90)), "--to", "varlen", "-o", path, "--json"))
+    assert told["cost"] == "8 segments gather 133 keys, 1.48 for each position"
+    assert len(read_safetensors(path)["kv_index"]) == 133
+    assert run(answer(tree_mask(90), "again"), "--to", "varlen", "-o", path, "--force").endswith(f"{told['cost']}\n")
+    assert (
+        json.loads(run(answer(chain_mask(9), "chain"), "--to", "varlen", "-o", path, "--force", "--json"))["cost"]
+        is None
+    )
 
 
 def test_the_table_for_programs(answer):

@@ -122,7 +122,7 @@ def test_large_trees(size):
 
 
 def test_too_many_keys(monkeypatch):
-    monkeypatch.setattr(tree_segments, "MAX_KEYS", 1000)
+    monkeypatch.setattr(tree_segments, "MAX_GATHERED", 1000)
     with pytest.raises(Unsupported, match="cannot express: more than 1,000 keys are gathered; pack shorter batches"):
         to_tree_segments(tree_mask(900, 5))
 

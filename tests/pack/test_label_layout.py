@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from masksynth.arrange.arranged_folder import ArrangeOptions, arrange_packed
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_samples
 from masksynth.pack.check_samples import tables_of
@@ -206,6 +207,13 @@ def test_the_command_prints_the_price(tmp_path):
     assert "MS008" in audit.stdout
     assert "layout next-token has one label for each position" in audit.stdout
     assert audit.returncode == 0
+
+
+def test_an_arranged_folder_keeps_its_layout(tmp_path):
+    pack_samples(ROWS, tmp_path / "packed", layout="next-token-unweighted")
+    arrange_packed(tmp_path / "packed", tmp_path / "arranged", ArrangeOptions(2), lambda *_: None)
+    assert open_packed(tmp_path / "arranged").layout == "next-token-unweighted"
+    assert verify_packed(tmp_path / "arranged", lambda *_: tables_of(ROWS)).samples == 3
 
 
 def test_the_same_bytes_from_several_jobs_and_after_a_resumed_run(tmp_path):

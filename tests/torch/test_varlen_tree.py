@@ -11,7 +11,16 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.pack.packing import pack_batches
-from masksynth.torch import Collator, packed_loss, plan_tree, tree_attention, use_varlen_attention, varlen_tree
+from masksynth.torch import (
+    Collator,
+    fold,
+    packed_loss,
+    plan_tree,
+    self_test,
+    tree_attention,
+    use_varlen_attention,
+    varlen_tree,
+)
 from tests.export.test_tree_segments import PARENTS, dense_of_parents
 from tests.torch import trie
 from tests.torch.architectures import build, compare
@@ -83,6 +92,36 @@ def test_real_models(name):
     values, gradients = compare(model, samples, terms)
     assert values < 1e-5  # norms and rotary tables are computed in float32
     assert gradients < 1e-5
+    if name == "mistral":
+        assert self_test(model, batch)
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral"])
+def test_fold_gathers_keys_instead_of_making_masks(name):
+    """Padded rows that share prompts, in one and in several merged rows; values and gradients."""
+    model = use_varlen_attention(build(name, **MODELS[name]))
+    rows = [one["input_ids"] for one in trie.rollouts(groups=2, answers=3)]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    inputs = {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+    plain = model(**inputs).loss
+    expected = torch.autograd.grad(plain, list(model.parameters()))
+    plans = []
+
+    def watch(module, positional, named):
+        plans.append(named["attention_mask"])
+
+    model.model.layers[0].register_forward_pre_hook(watch, with_kwargs=True)
+    for limit in (None, 40):
+        with fold(model, max_length=limit) as folded:
+            loss = model(**inputs).loss
+            assert folded.report().folded == 1
+        assert isinstance(plans[-1], varlen_tree.TreePlan)
+        assert (plans[-1].rows > 1) == (limit is not None)
+        assert loss.item() == pytest.approx(plain.item(), rel=1e-6)
+        for ours, right in zip(torch.autograd.grad(loss, list(model.parameters())), expected, strict=True):
+            assert torch.allclose(ours, right, rtol=1e-4, atol=1e-7)
 
 
 def test_several_rows_of_parents_with_checkpointing():
@@ -117,6 +156,10 @@ def test_what_a_varlen_kernel_cannot_do_is_refused():
     [batch] = pack_batches([{"input_ids": [5, 6, 7], "labels": [5, 6, 7], "segments": segments}])
     with pytest.raises(Unsupported, match=r"row 0 attends to 0..2, which is no path of a tree"):
         Collator("varlen")(batch).model_inputs  # noqa: B018
+    with pytest.raises(
+        Unsupported, match="a plan for varlen kernels has no windows; leave attention_window and tables"
+    ):
+        Collator("varlen", attention_window=4)(source).attention_mask  # noqa: B018
     with pytest.raises(InvalidInstance, match="a plan for 1 x 4 positions, queries and keys have 1 x 5, 5"):
         tree_attention(*inputs_of(1, 5), plan_tree(np.arange(-1, 3)))
     with pytest.raises(InvalidInstance, match="parent of position 1 in row 0: expected -1 to 0, got 1"):

@@ -210,7 +210,8 @@ def _check_attention(model: Model, batch: TrainingBatch) -> None:
     name = name.removeprefix(REGISTERED) if isinstance(name, str) else name
     if name is not None and name != IMPLEMENTATIONS.get(batch.attention, batch.attention):
         fact = f"the batch was made for {batch.attention}, the model runs {name!r}"
-        remedy = f"load the model with attn_implementation={IMPLEMENTATIONS.get(batch.attention)!r} or collate again"
+        load = f"load the model with attn_implementation={IMPLEMENTATIONS.get(batch.attention)!r}"
+        remedy = f"{'call use_varlen_attention(model)' if batch.attention == 'varlen' else load} or collate again"
         raise WrongAnswer("attention", f"{fact}; {remedy}")
 
 

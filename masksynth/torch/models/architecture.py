@@ -14,7 +14,7 @@ from masksynth.torch.models.reach import Reach
 Attention = Literal["sdpa", "eager", "flex", "varlen"]
 MaskArgument = Literal["tensor", "mapping", "registered"]
 KINDS: dict[str, Literal["sdpa", "eager", "flex"]] = {"sdpa": "sdpa", "eager": "eager", "flex_attention": "flex"}
-IMPLEMENTATIONS = {kind: name for name, kind in KINDS.items()}
+IMPLEMENTATIONS: dict[str, str] = {kind: name for name, kind in KINDS.items()}
 REGISTERED = "masksynth_"
 """Prefix of the name of a registered attention; the rest names the attention that it calls."""
 VARLEN = f"{REGISTERED}varlen"

@@ -53,9 +53,9 @@ def saved(model):
     return type(model).from_pretrained(folder, dtype=model.dtype)
 
 
-def mixtral(dtype=torch.float32, seed=0):
+def mixtral(dtype=torch.float32, seed=0, routers=True):
     torch.manual_seed(seed)
-    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": True}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": routers}
     return MixtralForCausalLM(MixtralConfig(**SIZES, **experts, router_aux_loss_coef=0.1, eos_token_id=1)).to(dtype)
 
 
@@ -160,7 +160,8 @@ def rloo(model, **more):
 
 
 def online(trainer, config, model, **more):
-    more = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4, **more}
+    few = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4}
+    more = {**few, "learning_rate": 1e-3, **more}  # at a large rate rounding grows from step to step
     rows = [{"prompt": prompt} for prompt, _, _ in dialogs()[::4]]
     return trl_trainer(trainer, config, model, rows, {"reward_funcs": score}, **more)
 
