@@ -150,6 +150,24 @@ def test_the_trainer_of_transformers_with_accumulation(tmp_path):
     assert furthest(model.parameters(), alone.parameters()) < 1e-5
 
 
+def test_the_fused_head_of_trl():
+    """Its own loss and log-probabilities, from shifted labels, and from labels that it shifts."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    samples, model = DATA["pairs"], rotary()
+    expected = (separate_loss(model, samples) / count_labels(samples)).item()
+    [source] = pack_batches(samples, layout="next-token-unweighted")
+    batch = Collator(labels=True)(source)
+    token = sample_logprobs(model(**batch.model_inputs).logits, batch).token
+    add_fused_lm_head(model)
+    inputs = batch.model_inputs
+    fused = model(**inputs, fused_lm_head=True)
+    assert fused.loss.item() == pytest.approx(expected, rel=1e-5)
+    assert torch.allclose(fused.log_probs[0, batch.loss_position], token, rtol=0, atol=1e-5)
+    shifts = {name: value for name, value in inputs.items() if name != "shift_labels"}
+    assert model(**shifts, fused_lm_head=True).loss.item() == pytest.approx(expected, rel=1e-5)
+
+
 def load_tree_row():
     """TRL's tree rows, without the trainers beside them."""
     path = Path(importlib.util.find_spec("trl").origin).parent / "experimental/async_grpo/packing.py"
