@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -299,3 +300,12 @@ def test_rounding_that_follows_other_tokens_is_no_mixing():
     rounded = wrong(model, batch, inputs=call)
     assert "mixes positions without a mask" not in str(rounded)
     assert rounded.diagnosis.name == plain.diagnosis.name == "causal"
+
+
+def test_recording_leaves_no_global_hooks():
+    """Else torch.compile warns of them."""
+    record_calls(lambda: torch.nn.Linear(2, 2)(torch.zeros(1, 2)), 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", ".*global hooks")
+        torch.compile(torch.nn.Linear(2, 2))
