@@ -71,7 +71,7 @@ def test_real_samples_come_back_and_every_label_is_there_once(tmp_path, name, ma
         assert record["positions"] == trie_positions(samples)
         assert (record["gap"], record["proved_minimal"], record["windows"]) == (0, True, 1)
     assert record["pairs"]["merged"] == sum(batch.mask.pairs for batch in packed)
-    assert set(record["seconds"]) == {"read", "merge", "check", "write"}
+    assert set(record["seconds"]) == {"read", "merge", "search", "check", "write"}
 
 
 @settings(max_examples=100, deadline=None)
@@ -204,6 +204,20 @@ def test_a_sample_longer_than_a_batch(tmp_path):
     summary = pack_samples(path, tmp_path / "out", max_length=7, skip_long=True)
     assert summary.record()["skipped_samples"] == [1]
     assert [s["id"] for s in unpack_samples(tmp_path / "out")] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("layout", "segments"),
+    [("loss-edges", None), ("next-token", None), ("loss-edges", [{"length": 9, "within": "full"}])],
+)
+def test_a_window_of_which_all_samples_are_left_out(tmp_path, layout, segments):
+    rows = [{"id": i, "input_ids": list(range(n)), "labels": [-100, *range(1, n)]} for i, n in enumerate((9, 4, 9))]
+    rows = [{**row, "segments": segments} if segments and len(row["labels"]) == 9 else row for row in rows]
+    summary = pack_samples(rows, tmp_path / "out", max_length=7, window=1, skip_long=True, layout=layout)
+    assert summary.record()["skipped_samples"] == [0, 2]
+    assert [s["id"] for s in unpack_samples(tmp_path / "out")] == [1]
+    assert list(pack_batches(rows[:1], max_length=7, skip_long=True, layout=layout)) == []
+    assert pack_samples(rows[:1], tmp_path / "none", max_length=7, skip_long=True, layout=layout).record()["batches"] == 0
 
 
 def test_a_batch_may_be_filled_to_the_last_position():

@@ -12,7 +12,7 @@ from torch import Tensor
 from masksynth.errors import Unsupported
 
 CACHES = ("past_key_values", "past_key_value", "cache", "cache_params", "past")
-VARLEN = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")
+VARLEN = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
 """Arguments of varlen attention: the rows of a packed call; a merged call has none."""
 READ = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "use_cache", *CACHES, *VARLEN)
 """Arguments that are replaced in a merged call; all others travel along."""
@@ -29,8 +29,8 @@ class Call:
         Other than 0 at real tokens.
     positions : Tensor or None
         ``[B, T]`` or ``[D, B, T]``, as given.
-    lengths : Tensor or None
-        Cumulative lengths of packed rows, for varlen attention.
+    lengths, row_numbers : Tensor or None
+        Cumulative lengths of packed rows, and the row of each token, ``[B, T]``, for varlen attention.
     use_cache : bool or None
         As given; never true.
     others : dict
@@ -41,6 +41,7 @@ class Call:
     mask: Tensor | None
     positions: Tensor | None
     lengths: Tensor | None
+    row_numbers: Tensor | None
     use_cache: bool | None
     others: dict[str, Any]
 
@@ -112,7 +113,10 @@ def read_call(named: dict[str, Any]) -> Call | str:
     foreign = [name for name, value in others.items() if _holds_tensor(value)]
     if foreign:
         return f"argument {foreign[0]}"
-    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), named.get("use_cache"), others)
+    numbers = named.get("seq_idx")
+    if numbers is not None and numbers.shape != ids.shape:
+        return "argument seq_idx"
+    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), numbers, named.get("use_cache"), others)
 
 
 def _is_cache(value: Any) -> bool:

@@ -19,7 +19,7 @@ from masksynth.torch.folding.call_arguments import Call
 from masksynth.torch.folding.merged_masks import model_mask
 from masksynth.torch.folding.merged_rows import MergedRows, cut_forest, lay_out_rows, padded_length, sequence_forest
 from masksynth.torch.folding.model_facts import ModelFacts
-from masksynth.torch.folding.token_rows import TokenRows, packed_starts, read_rows
+from masksynth.torch.folding.token_rows import TokenRows, packed_starts, read_rows, varlen_starts
 from masksynth.torch.folding.unfold_outputs import Unfolding
 from masksynth.torch.models.architecture import Architecture
 
@@ -118,7 +118,7 @@ def read_call_rows(call: Call, facts: ModelFacts | None) -> TokenRows | str:
     ids = call.ids.cpu().numpy().astype(np.int64, copy=False)
     mask = None if call.mask is None else call.mask.cpu().numpy() != 0
     if call.positions is None:
-        _refuse_lengths(call)
+        _check_stated_starts(call, None)
         given = (
             facts.default_positions(ids, mask) if facts else np.broadcast_to(np.arange(ids.shape[1]), (1, *ids.shape))
         )
@@ -129,17 +129,24 @@ def read_call_rows(call: Call, facts: ModelFacts | None) -> TokenRows | str:
     starts = packed_starts(given[0]) if mask is None else None
     if starts is not None and len(given) > 1:
         return "argument position_ids"
-    if starts is None:
-        _refuse_lengths(call)
+    _check_stated_starts(call, starts)
     rows = read_rows(ids, mask, given, starts)
     _check_separation(call, rows, starts, facts)
     return rows
 
 
-def _refuse_lengths(call: Call) -> None:
-    """Raise if varlen arguments describe several rows in one, which only position ids that restart keep apart here."""
-    if call.lengths is not None and len(call.lengths) - 1 > len(call.ids):
-        fact = f"cu_seq_lens_q describes {len(call.lengths) - 1} packed rows, but no position_ids restart there"
+def _check_stated_starts(call: Call, starts: BoolArray | None) -> None:
+    """Raise if arguments of varlen attention begin packed rows elsewhere than position ids do."""
+    given = (None if part is None else part.cpu().numpy() for part in (call.lengths, call.row_numbers))
+    stated = varlen_starts(*given, (call.ids.shape[0], call.ids.shape[1]))
+    if stated is None:
+        return
+    if starts is None:
+        starts = np.zeros(stated.shape, bool)
+        starts[:, 0] = True
+    if not np.array_equal(stated, starts):
+        name = "seq_idx" if call.lengths is None else "cu_seq_lens_q"
+        fact = f"{name} describes {int(stated.sum())} packed rows, position_ids restart at {int(starts.sum())} places"
         raise Unsupported(f"{fact}; pass position_ids that restart at each row, and attention_mask=None")
 
 

@@ -114,17 +114,34 @@ def packed_starts(positions: Int64Array) -> BoolArray | None:
     return np.concatenate([np.ones((len(positions), 1), bool), breaks], 1)
 
 
-def varlen_starts(cumulative: Int64Array, shape: tuple[int, int]) -> BoolArray:
-    """Return where sequences begin, (B, T), from the cumulative lengths that varlen attention takes.
+def varlen_starts(cumulative: Int64Array | None, number: Int64Array | None, shape: tuple[int, int]) -> BoolArray | None:
+    """Return where the arguments of varlen attention begin packed rows, (B, T); None if there are none.
+
+    Parameters
+    ----------
+    cumulative : (G + 1,) integers or None
+        Cumulative lengths of the packed rows (``cu_seq_lens_q``).
+    number : (B, T) integers or None
+        Number of the packed row of each token (``seq_idx``).
+    shape : (int, int)
+        (B, T).
 
     Examples
     --------
-    >>> varlen_starts(np.array([0, 2, 5]), (1, 5)).astype(int).tolist()
+    >>> varlen_starts(np.array([0, 2, 5]), None, (1, 5)).astype(int).tolist()
+    [[1, 0, 1, 0, 0]]
+    >>> varlen_starts(None, np.array([[0, 0, 1, 1, 1]]), (1, 5)).astype(int).tolist()
     [[1, 0, 1, 0, 0]]
     """
-    starts = np.zeros(shape[0] * shape[1] + 1, bool)
-    starts[cumulative] = True
-    return starts[:-1].reshape(shape)
+    if cumulative is None and number is None:
+        return None
+    starts = np.zeros(shape, bool)
+    starts[:, 0] = True
+    if cumulative is not None:
+        starts.reshape(-1)[cumulative[cumulative < starts.size]] = True
+    if number is not None:
+        starts[:, 1:] |= np.diff(number, axis=1) != 0
+    return starts
 
 
 def count_positions(mask: BoolArray) -> Int64Array:

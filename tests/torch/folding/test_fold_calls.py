@@ -109,9 +109,16 @@ def test_packed_rows_are_as_many_rows_where_the_model_keeps_them_apart(repeated)
         with pytest.raises(Unsupported, match=r"position_ids restart within a row .* pass attention_mask=None"):
             model(**masked)
         lengths = torch.tensor([0, *torch.tensor([len(row) for row in rows]).cumsum(0).tolist()])
-        model(**inputs, cu_seq_lens_q=lengths, cu_seq_lens_k=lengths, max_length_q=24, max_length_k=24)
-        with pytest.raises(Unsupported, match="cu_seq_lens_q describes 6 packed rows, but no position_ids"):
-            model(input_ids=inputs["input_ids"][:1], cu_seq_lens_q=lengths)
+        first, numbers = inputs["input_ids"][:1], torch.repeat_interleave(torch.arange(6), lengths.diff())[None]
+        one = {name: value[:1] for name, value in inputs.items() if name != "use_cache"}
+        assert model(**one, seq_idx=numbers, cu_seq_lens_q=lengths, max_length_q=24).logits.shape[1] == 119
+        assert not folded.report().passed
+        with pytest.raises(
+            Unsupported, match="cu_seq_lens_q describes 6 packed rows, position_ids restart at 1 places"
+        ):
+            model(input_ids=first, cu_seq_lens_q=lengths)
+        with pytest.raises(Unsupported, match="seq_idx describes 4 packed rows, position_ids restart at 6 places"):
+            model(**one, seq_idx=numbers // 2 + (numbers > 4))
 
 
 def test_position_ids_as_given_decide_what_merges():

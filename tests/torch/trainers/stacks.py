@@ -10,6 +10,8 @@ import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import (
     AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     MixtralConfig,
@@ -46,6 +48,15 @@ def llama(dtype=torch.float32, seed=0):
     return LlamaForCausalLM(LlamaConfig(**SIZES, eos_token_id=1)).to(dtype)
 
 
+def gpt2(kind=GPT2LMHeadModel, seed=0, **more):
+    """A model that computes in float64 throughout (Llama's norms and rotary tables are float32 in any model)."""
+    torch.manual_seed(seed)
+    sizes = {"vocab_size": 48, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "initializer_range": 0.3}
+    rates = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
+    tokens = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+    return kind(GPT2Config(**sizes, **rates, **tokens, **more)).double()
+
+
 def saved(model):
     """The model from a folder, from which TRL loads the reference model."""
     folder = tempfile.mkdtemp()
@@ -53,9 +64,9 @@ def saved(model):
     return type(model).from_pretrained(folder, dtype=model.dtype)
 
 
-def mixtral(dtype=torch.float32, seed=0):
+def mixtral(dtype=torch.float32, seed=0, routers=True):
     torch.manual_seed(seed)
-    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": True}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "output_router_logits": routers}
     return MixtralForCausalLM(MixtralConfig(**SIZES, **experts, router_aux_loss_coef=0.1, eos_token_id=1)).to(dtype)
 
 
@@ -160,7 +171,8 @@ def rloo(model, **more):
 
 
 def online(trainer, config, model, **more):
-    more = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4, **more}
+    few = {"num_generations": 4, "max_completion_length": 6, "gradient_accumulation_steps": 4}
+    more = {**few, "learning_rate": 1e-3, **more}  # at a large rate rounding grows from step to step
     rows = [{"prompt": prompt} for prompt, _, _ in dialogs()[::4]]
     return trl_trainer(trainer, config, model, rows, {"reward_funcs": score}, **more)
 
