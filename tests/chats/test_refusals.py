@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import masksynth as ms
 from masksynth.chats.check_messages import ROLES
@@ -227,6 +229,20 @@ def test_templates_that_refuse_or_mark_nothing():
         list(ms.tokenize_chats(rows, tokenizer_with("chatml"), chat_template=marked))
     with pytest.raises(ms.InvalidInstance, match=r"the chat template refuses the messages: .*unknown tag"):
         list(ms.tokenize_chats(rows, tokenizer_with("chatml"), chat_template="{% nonsense %}"))
+
+
+def test_marks_that_end_between_tokens():
+    """A tokenizer of words makes no token of a space, so a mark cannot end there."""
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "two?": 1, "five": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    template = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }} {% else %}{% generation %}\
+{{ m.content }}{% if space %} {% endif %}{% endgeneration %}{% endif %}{% endfor %}"
+    rows = [{"messages": [user(), assistant()]}]
+    (sample,) = ms.tokenize_chats(rows, tokenizer, chat_template=template)
+    assert sample["labels"] == [-100, 2]
+    with pytest.raises(ms.InvalidInstance, match="no token contains the character ' ' at an end of what the template"):
+        list(ms.tokenize_chats(rows, tokenizer, chat_template=template, template_args={"space": True}))
 
 
 @pytest.mark.parametrize("name", ["llama3_2", "gptoss"])
