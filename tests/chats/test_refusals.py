@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import masksynth as ms
+from masksynth.chats import load_tokenizer
 from masksynth.chats.check_messages import ROLES
 from masksynth.errors import MasksynthWarning
 from tests.chats.test_tokenize import CONVERSATION, folder, write
@@ -292,6 +293,15 @@ def test_tokenizers_that_are_not_there(tmp_path):
     assert refused(done).startswith(f"{tmp_path}: no tokenizer can be read: ")
     with pytest.raises(ms.InvalidInstance, match="expected a tokenizer, got int"):
         ms.tokenize_chats(path, 3)
+
+
+def test_an_extra_that_is_not_installed_is_named(monkeypatch, folder):
+    for missing in ("transformers", "jinja2"):
+        monkeypatch.setattr(
+            load_tokenizer, "find_spec", lambda name, missing=missing: None if name == missing else name
+        )
+        with pytest.raises(ms.Unsupported, match=rf"^chats need {missing}: pip install 'masksynth\[hf\]'$"):
+            ms.tokenize_chats([{"messages": CONVERSATION}], folder)
 
 
 def test_the_target_is_kept(tmp_path, folder):
