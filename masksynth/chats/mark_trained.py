@@ -51,7 +51,7 @@ def label_chat(
 ) -> Iterator[Sample]:
     """Yield the samples of a chat; those of a pair are left out together."""
     cuts = [_find_cuts(chat, draft, tokens, options) for draft in drafts]
-    if chat.kind == "pair":
+    if chat.kind == "pair" and chat.train == "completion":
         first = min(cut[0] for cut in cuts)  # differs only if answers may diverge from their prompt
         cuts = [[first, *cut[1:]] for cut in cuts]
     rows = [_labelled(chat, draft, tokens, starts) for draft, starts in zip(drafts, cuts, strict=True)]

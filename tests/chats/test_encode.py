@@ -17,7 +17,9 @@ ADDED = {
     "plain": [AddedToken(name, special=True, normalized=False) for name in ("<s>", "<|im_start|>", "<|im_end|>")],
     "eats spaces": [AddedToken("<mask>", lstrip=True, special=True, normalized=False), AddedToken("<s>", rstrip=True)],
     "right": [AddedToken("<s>", rstrip=True, special=True, normalized=False)],
-    "overlapping": [AddedToken(name, special=True, normalized=False) for name in ("<s>", "<|im", "<|im_end|>", "s>")],
+    "overlapping": [
+        AddedToken(name, special=True, normalized=False) for name in ("<s>", "<s", ">", "<|im", "<|im_end|>")
+    ],
     "words": [AddedToken("word", single_word=True, normalized=False), AddedToken("<s>", normalized=False)],
     "normalized": [AddedToken("two", normalized=True), AddedToken("<s>", special=True, normalized=False)],
     "none": [],

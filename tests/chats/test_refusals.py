@@ -8,6 +8,7 @@ import pytest
 
 import masksynth as ms
 from masksynth.chats.check_messages import ROLES
+from masksynth.errors import MasksynthWarning
 from tests.chats.test_tokenize import CONVERSATION, folder, write
 from tests.chats.tokenizers import tokenizer_with
 from tests.cli.command import here, masksynth, refused
@@ -34,7 +35,11 @@ REFUSED = {
     "nothing": ({}, f"$: the row is not a chat; give {FORMS}"),
     "prompt alone": ({"prompt": "two"}, f"$: prompt is not a chat; give one of: {FORMS}"),
     "no rejected": ({"prompt": "2", "chosen": "3"}, "$: rejected is missing; give prompt, chosen and rejected"),
-    "no prompt": ({"chosen": "2", "rejected": "3"}, "$: prompt is missing; give prompt, chosen and rejected"),
+    "no prompt": (
+        {"chosen": "2", "rejected": "3"},
+        "$: there is no prompt, and chosen and rejected do not begin alike; give prompt, chosen and rejected",
+    ),
+    "chosen alone": ({"chosen": "2"}, "$: prompt and rejected are missing; give prompt, chosen and rejected"),
     "no rewards": (
         {"prompt": "2", "completions": ["3"], "rewards": None},
         "$: rewards is missing; give prompt, completions and rewards",
@@ -222,6 +227,14 @@ def test_templates_that_refuse_or_mark_nothing():
         list(ms.tokenize_chats(rows, tokenizer_with("chatml"), chat_template=marked))
     with pytest.raises(ms.InvalidInstance, match=r"the chat template refuses the messages: .*unknown tag"):
         list(ms.tokenize_chats(rows, tokenizer_with("chatml"), chat_template="{% nonsense %}"))
+
+
+@pytest.mark.parametrize("name", ["llama3_2", "gptoss"])
+def test_a_template_with_the_date_of_today_is_a_warning(name):
+    rows = [{"messages": [CONVERSATION[0], assistant()]}]
+    with pytest.warns(MasksynthWarning, match="the chat template may write the date of today"):
+        list(ms.tokenize_chats(rows * 2, tokenizer_with(name)))
+    list(ms.tokenize_chats(rows, tokenizer_with(name), template_args={"date_string": "26 Jul 2024"}))
 
 
 def test_any_order_is_left_to_the_template():
