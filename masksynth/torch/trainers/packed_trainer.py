@@ -177,15 +177,14 @@ class PackedTrainer(Trainer):
         self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **options: Any
     ) -> EvalLoopOutput:
         """Return the mean loss over all loss edges of a folder."""
+        # not prepared by accelerate before a training: what it has prepared for evaluation, it would not wrap again
         model = self._wrap_model(self.model, training=False)
-        if not self.accelerator._models and model is self.model:  # evaluated before any training
-            model = self.accelerator.prepare_model(model, evaluation_mode=True)
         model.eval()
         self.callback_handler.eval_dataloader = dataloader
         total, weight, samples = torch.zeros((), dtype=torch.float64), 0.0, 0
         for batch in dataloader:
             moved = self._prepare_inputs(batch)
-            with self.compute_loss_context_manager():
+            with self.compute_loss_context_manager(), self.accelerator.autocast():
                 total = total + self._sum(model, moved).double().cpu()
             weight, samples = weight + moved.weight, samples + len(moved.samples)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)

@@ -27,12 +27,15 @@ def samples():
     return made
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("packed") / "folder"
+def write_folder(path):
     ms.pack_samples(samples(), path, max_length=30)
     assert len(PackedDataset(path)) > 4
     return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("packed") / "folder")
 
 
 def settings(**more):

@@ -99,7 +99,7 @@ def run_lightning(exact, *callbacks, path, **more):
 def test_accelerate_with_the_mean_over_labels():
     right = expected()
     found, counts = run_accelerate(exact=True)
-    assert relative(found, right) < 1e-9
+    assert relative(found, right) < 1e-7
     assert sum(counts) == sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in loader())
     assert relative(run_accelerate(exact=False)[0], right) > 1e-3  # the mean of means is another step
 
@@ -107,7 +107,7 @@ def test_accelerate_with_the_mean_over_labels():
 def test_lightning_with_the_mean_over_labels(tmp_path):
     right = expected()
     found, _ = run_lightning(True, TokenMeanCallback(), path=tmp_path)
-    assert relative(parameters(found.model), right) < 1e-9
+    assert relative(parameters(found.model), right) < 1e-7
     usual, _ = run_lightning(False, path=tmp_path)
     assert relative(parameters(usual.model), right) > 1e-3
 
@@ -116,7 +116,7 @@ def test_lightning_folded(tmp_path):
     right = expected()
     folding = FoldCallback(min_ratio=1.0)
     module, trainer = run_lightning(True, folding, TokenMeanCallback(lambda batch: batch["labels"]), path=tmp_path)
-    assert relative(parameters(module.model), right) < 1e-9
+    assert relative(parameters(module.model), right) < 1e-7
     _, other = run_lightning(True, TokenMeanCallback(), path=tmp_path)
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     assert metrics["val_loss"] == pytest.approx(float(other.callback_metrics["val_loss"]), rel=1e-6)
