@@ -80,8 +80,8 @@ def keep_embeddings(model: torch.nn.Module, ids: Tensor) -> Iterator[list[Tensor
         leaves.append(output.detach().requires_grad_())
         return leaves[-1]
 
+    embeddings: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
     with ExitStack() as stack:
-        for module in model.modules():
-            if isinstance(module, torch.nn.Embedding):
-                stack.callback(module.register_forward_hook(hook).remove)
+        for module in embeddings:
+            stack.callback(module.register_forward_hook(hook).remove)
         yield leaves
