@@ -16,6 +16,7 @@ from benchmarks.chats import measure_chats
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
 from benchmarks.filling import measure_filling
+from benchmarks.folding import measure_folding
 from benchmarks.hierarchy import measure_hierarchy
 from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
@@ -82,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "blocks": lambda options: measure_blocks(options.max_size),
     "audit": lambda options: measure_auditing(options.max_size),
     "training": lambda _: measure_training(),
+    "fold": lambda options: measure_folding(options.max_size),
     "batches": lambda options: measure_batches(options.max_size),
     "clustering": lambda options: measure_clustering(options.max_size),
     "hierarchy": lambda options: measure_hierarchy(options.max_size),

@@ -10,12 +10,10 @@ from typing import Any
 from benchmarks.relations import Case
 from benchmarks.results import Result, Table, table
 
-QUICK = 0.5
-"""CPU seconds of ``auto`` up to which a case is not listed."""
 LISTED = ("RC2, default", "sat", "maxsat", "auto")
 """Methods whose CPU seconds are listed case by case: those that prove the most."""
 UNKNOWN = "not stored"
-"""A cell of a method that is not part of this run, for a case that the stored run does not list."""
+"""A cell of a method that is not part of this run, for a case that the stored result does not have."""
 HEAD = (
     "method",
     "cases",
@@ -86,8 +84,9 @@ def summarize(run: Run, order: Sequence[str], stored: Result | None) -> Result:
     parts = [_by_first(part) for part in stored.tables] if stored else [{}, {}, {}]
     _check_comparable(run, parts[0], stored)
     methods = [method for method in order if method in run.cells or method in parts[0]]
-    notes = (f"Limit {run.limit:g} CPU seconds a cell.", _kept(run, methods), *_open_and_new(run))
-    tables = _by_method(run, methods, parts[0]), _by_family(run, methods, parts[1]), _by_case(run, methods, parts[2])
+    by_case = _by_case(run, methods, parts[2])
+    notes = (f"Limit {run.limit:g} CPU seconds a cell.", _kept(run, methods), *_open_and_new(run.cases, by_case))
+    tables = _by_method(run, methods, parts[0]), _by_family(run, methods, parts[1]), by_case
     return Result(tables, tuple(note for note in notes if note))
 
 
@@ -108,7 +107,7 @@ def _check_comparable(run: Run, by_method: Records, stored: Result | None) -> No
 
 def _kept(run: Run, methods: Sequence[str]) -> str:
     kept = "; ".join(method for method in methods if method not in run.cells)
-    return f"Not part of this run, figures as stored before: {kept}. The remarks below are about this run." * bool(kept)
+    return f"Not part of this run, figures as stored before: {kept}." * bool(kept)
 
 
 def _by_method(run: Run, methods: Sequence[str], stored: Records) -> Table:
@@ -140,23 +139,17 @@ def _by_family(run: Run, methods: Sequence[str], stored: Records) -> Table:
 
 
 def _by_case(run: Run, methods: Sequence[str], stored: Records) -> Table:
-    """Return CPU seconds, "-" for a miss, of the cases that not all listed methods of this run proved quickly."""
+    """Return the optimum and CPU seconds, "-" for a miss, of each case."""
     listed = [method for method in LISTED if method in methods]
-    leading = next((method for method in reversed(listed) if method in run.cells), None)
     rows = []
     for place, case in enumerate(run.cases):
-        if leading is None or _is_quick(run.cells[leading][place]):
-            continue
-        edges = check_agreement(case, (cells[place].value for cells in run.cells.values()))
         kept = stored.get(case.title, {})
-        rows.append([case.title, edges or kept.get("edges") or "-"])
-        for method in listed:
-            rows[-1].append(_seconds(run.cells[method][place]) if method in run.cells else _stored(kept, method))
+        values = [kept.get("edges"), *(cells[place].value for cells in run.cells.values())]
+        seconds = [
+            _seconds(run.cells[method][place]) if method in run.cells else _stored(kept, method) for method in listed
+        ]
+        rows.append([case.title, check_agreement(case, values) or "-", *seconds])
     return table(["case", "edges", *listed], rows)
-
-
-def _is_quick(cell: Cell) -> bool:
-    return cell.value is not None and cell.seconds <= QUICK
 
 
 def _seconds(cell: Cell) -> str:
@@ -169,23 +162,20 @@ def _stored(record: Mapping[str, Any], method: str) -> Any:
     return "-" if record[method] is None else record[method]
 
 
-def _open_and_new(run: Run) -> tuple[str, ...]:
+def _open_and_new(cases: Sequence[Case], by_case: Table) -> tuple[str, str, str]:
     """Name the cases that no method closed, those that others than ``auto`` closed, and optima not in the tables."""
-    provers = [
-        ", ".join(method for method, cells in run.cells.items() if cells[place].value is not None)
-        for place in range(len(run.cases))
-    ]
     missed, lost, new = [], [], []
-    for place, case in enumerate(run.cases):
-        value = check_agreement(case, (cells[place].value for cells in run.cells.values()))
-        if not provers[place]:
+    for case, record in zip(cases, by_case.records(), strict=True):
+        provers = [method for method in by_case.columns[2:] if record[method] not in ("-", UNKNOWN)]
+        if not provers and UNKNOWN not in record.values():
             missed.append(case.title)
-        elif "auto" in run.cells and run.cells["auto"][place].value is None:
-            lost.append(f"{case.title} ({provers[place]})")
-        if case.optimum is None and value:
-            new.append(f"{case.title}: {value} ({provers[place]})")
+        elif record.get("auto") == "-":
+            lost.append(f"{case.title} ({'; '.join(provers)})")
+        if case.optimum is None and provers:
+            new.append(f"{case.title}: {record['edges']} ({'; '.join(provers)})")
+    listed = "; ".join(by_case.columns[2:])
     return (
-        f"Proved by no method: {'; '.join(missed) or 'none'}.",
-        f"Proved by another method and not by auto: {'; '.join(lost) or 'none'}." if "auto" in run.cells else "",
-        f"Optima that neither the tables nor the manifest have: {'; '.join(new) or 'none'}.",
+        f"Proved by no method of the last table ({listed}): {', '.join(missed) or 'none'}.",
+        f"Proved by another of them and not by auto: {', '.join(lost) or 'none'}.",
+        f"Optima that neither the tables nor the manifest have: {', '.join(new) or 'none'}.",
     )

@@ -80,9 +80,7 @@ def test_cut_texts_have_the_tokens_of_the_whole(kind):
         for each in texts:
             assert "".join(cut(each)) == each
             assert tokens.ids(each) == whole.ids(each), (each, added)
-            assert [tokens.token_at(each, i) for i in range(len(each))] == [
-                whole.token_at(each, i) for i in range(len(each))
-            ]
+            assert tokens.tokens_at(each, range(len(each))) == whole.tokens_at(each, range(len(each)))
 
 
 def test_what_is_shared_is_one_piece():
