@@ -85,7 +85,7 @@ def compare_rows(
     derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
     columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
     row = int(rows.place[0]) // call.ids.shape[1]
-    with torch.inference_mode(False), without_randomness(backbone), gathered_again(root, backbone):
+    with without_randomness(backbone), gathered_again(root, backbone):
         with torch.no_grad():
             own_rows = last_hidden(run_inside(backbone, _own_arguments(call, row, facts)))
         own = own_rows[row if len(own_rows) > 1 else 0, columns]
