@@ -16,6 +16,7 @@ from benchmarks.chats import measure_chats
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
 from benchmarks.filling import measure_filling
+from benchmarks.folding import measure_folding
 from benchmarks.hierarchy import measure_hierarchy
 from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
@@ -25,7 +26,7 @@ from benchmarks.piping import measure_piping
 from benchmarks.results import Result, write_result
 from benchmarks.searching import measure_searching
 from benchmarks.solving import measure_solving
-from benchmarks.sparse import measure_reach, measure_sparse
+from benchmarks.sparse import SHORT_NAMES, measure_reach, measure_sparse
 from benchmarks.sparse_auto import measure_auto
 from benchmarks.training import measure_training
 
@@ -46,6 +47,8 @@ class Options:
         Seconds for ``gpu``.
     tiny : bool
         Whether ``gpu`` runs small sizes on a CPU.
+    methods : tuple of str
+        Short names of the methods that ``sparse`` runs.
     """
 
     max_size: int
@@ -53,6 +56,7 @@ class Options:
     folder: Path | None
     budget: float = 480.0
     tiny: bool = False
+    methods: tuple[str, ...] = tuple(SHORT_NAMES)
 
 
 def _measure_gpu(options: Options) -> Result:
@@ -66,7 +70,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "trie": lambda options: measure_trie(options.max_size),
     "solve": lambda options: measure_solving(options.max_size),
     "search": lambda options: measure_searching(options.max_size, options.limit),
-    "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder),
+    "sparse": lambda options: measure_sparse(options.max_size, options.limit, options.folder, options.methods),
     "auto": lambda options: measure_auto(options.max_size, options.limit),
     "reach": lambda options: measure_reach(options.max_size, options.limit),
     "constructions": lambda options: measure_constructions(options.max_size),
@@ -79,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "blocks": lambda options: measure_blocks(options.max_size),
     "audit": lambda options: measure_auditing(options.max_size),
     "training": lambda _: measure_training(),
+    "fold": lambda options: measure_folding(options.max_size),
     "batches": lambda options: measure_batches(options.max_size),
     "clustering": lambda options: measure_clustering(options.max_size),
     "hierarchy": lambda options: measure_hierarchy(options.max_size),
@@ -86,6 +91,14 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
 }
 DEFAULT = tuple(name for name in BENCHMARKS if name != "gpu")
 """Those that run without a GPU."""
+
+
+def _split_methods(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Return the short names of methods in a list such as ``auto,rc2``; all if there is no list."""
+    names = tuple(SHORT_NAMES) if text is None else tuple(text.split(","))
+    if unknown := [name for name in names if name not in SHORT_NAMES]:
+        raise click.BadParameter(f"expected some of {', '.join(SHORT_NAMES)}, got {unknown[0]!r}")
+    return names
 
 
 @click.command()
@@ -118,13 +131,30 @@ DEFAULT = tuple(name for name in BENCHMARKS if name != "gpu")
     help="Seconds for gpu: cases that do not fit are named.",
 )
 @click.option("--tiny", is_flag=True, help="gpu: run the same code at small sizes on a CPU.")
-def main(names: tuple[str, ...], max_size: int, limit: float, folder: Path | None, budget: float, tiny: bool) -> None:
+@click.option(
+    "--methods",
+    metavar="NAME,...",
+    callback=_split_methods,
+    help="sparse: run these methods; FOLDER/sparse.json keeps the figures of the others "
+    f"({', '.join(SHORT_NAMES)}) [default: all].",
+)
+def main(
+    names: tuple[str, ...],
+    max_size: int,
+    limit: float,
+    folder: Path | None,
+    budget: float,
+    tiny: bool,
+    methods: tuple[str, ...],
+) -> None:
     """Run the benchmarks NAMES, each cell in its own process, one at a time [default: all but gpu]."""
     for name in names or DEFAULT:
-        result = BENCHMARKS[name](Options(max_size, limit, folder, budget, tiny))
+        result = BENCHMARKS[name](Options(max_size, limit, folder, budget, tiny, methods))
         click.echo(f"{name}\n\n{result}\n")
         if folder is not None:
             command = f"python -m benchmarks {name} --max-size {max_size} --limit {limit:g}"
+            if name == "sparse" and set(methods) < set(SHORT_NAMES):
+                command += f" --methods {','.join(methods)}"
             if name == "gpu":
                 command = f"python -m benchmarks gpu --budget {budget:g}{' --tiny' * tiny}"
             write_result(folder / f"{name}.json", replace(result, machine=machine(), command=command))

@@ -23,10 +23,9 @@ from benchmarks.trajectories import Agents, generate_trajectories
 from benchmarks.tries import first_fit_tries
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.merge_batches import Grouping, batches_of, count_live_tokens
-from masksynth.pack.pack_window import EFFORT
+from masksynth.pack.pack_window import WindowBounds, search_of_window
 from masksynth.pack.read_files import read_samples
 from masksynth.pack.sample_columns import SampleTable, join
-from masksynth.verify.pack_bounds import bound_positions
 
 LENGTHS = (8192, 32768, 131072)
 HEAD = (
@@ -60,22 +59,23 @@ def measure_source(source: Path | str, limit: int, tasks: int) -> list[str]:
     else:
         name, samples = source, GENERATED[source](tasks)
     kept, split, separate = (count_positions(samples, limit, mode) for mode in ("together", "split", "separate"))
-    bound = bound_positions(samples, limit, known=kept[0]).kept
-    free = bound_positions(samples, limit, split=True, known=split[0]).free
+    bound, free = kept[2], split[2]
     needed = count_live_tokens(samples).tolist()
     segmented = any(segments is not None for segments in samples.segments)  # the peer knows no segments
     texts = [samples.tokens[a : a + n].tolist() for a, n in zip(samples.offset.tolist(), needed, strict=False)]
     peer = "" if segmented else f"{sum(len(tokens) for tokens, _ in first_fit_tries(texts, limit)):,}"
-    numbers = (limit, *kept, bound), (split[0], free), (separate[0],)
+    numbers = (limit, *kept), (split[0], free), (separate[0],)
     shown = [[f"{number:,}" for number in part] for part in numbers]
     gaps = [f"{value / least - 1:.3%}" for value, least in ((kept[0], bound), (split[0], free))]
     return [name, *shown[0], gaps[0], *shown[1], gaps[1], *shown[2], peer]
 
 
-def count_positions(samples: SampleTable, limit: int, grouping: Grouping) -> tuple[int, int]:
-    """Return the numbers of positions and of batches."""
-    sizes = [batch.positions for *_, batch in batches_of(samples, limit, grouping, EFFORT)]
-    return sum(sizes), len(sizes)
+def count_positions(samples: SampleTable, limit: int, grouping: Grouping) -> tuple[int, int, int]:
+    """Return the numbers of positions and of batches, and the lower bound on the former."""
+    split, separate = grouping == "split", grouping == "separate"
+    bounds = WindowBounds(samples, limit, split, separate)
+    sizes = [batch.positions for *_, batch in batches_of(samples, limit, grouping, search_of_window(samples, bounds))]
+    return sum(sizes), len(sizes), bounds.raise_to(sum(sizes)).kept
 
 
 def crossing_roles(tasks: int) -> SampleTable:

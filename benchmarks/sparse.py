@@ -6,15 +6,13 @@ The default solvers get the clauses of the engines, forced edges removed and all
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from itertools import count, groupby
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pysat.examples.rc2
@@ -22,10 +20,11 @@ from ortools.linear_solver import pywraplp
 from ortools.sat.python import cp_model
 
 import masksynth as ms
-from benchmarks.measure import metered
+from benchmarks.measure import machine, metered
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
-from benchmarks.results import Result, Table, table
+from benchmarks.results import Result, read_result, table
+from benchmarks.sparse_tables import Cell, Run, check_agreement, summarize
 from masksynth.posets import Relation
 from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.sparse.engines import PORTFOLIO, engine
@@ -33,8 +32,6 @@ from masksynth_solvers.sparse.path_encoding import Formula, encode
 from tests.sparse.relations import chain, random_poset
 
 CELLS_AT_ONCE = 2
-QUICK = 0.5
-"""CPU seconds of ``auto`` up to which a case is not listed."""
 ENDLESS = 1e8
 """Effort that no cell reaches: the CPU clock ends a search."""
 Solver = Callable[[Formula], int]
@@ -100,8 +97,8 @@ DEFAULTS: dict[str, Solver] = {
 }
 ENGINES = ("sat", "maxsat", "cpsat", "auto")
 METHODS = (*DEFAULTS, *ENGINES)
-LISTED = ("RC2, default", "sat", "maxsat", "auto")
-"""Methods whose CPU seconds are listed case by case: those that prove the most."""
+SHORT_NAMES = {name.partition(",")[0].lower(): name for name in METHODS}
+"""Names for the command line to methods: "cp-sat" and "rc2" are the solvers, "cpsat" and "maxsat" our engines."""
 
 
 def optimum(method: str, relation: Relation, layers: int) -> int | None:
@@ -111,14 +108,6 @@ def optimum(method: str, relation: Relation, layers: int) -> int | None:
         return forced_weight + DEFAULTS[method](formula)
     answer = ms.sparsify(relation, layers, backend=method, limits=ms.Limits(effort=ENDLESS))
     return answer.objective.value if answer.status is ms.Status.OPTIMAL and answer.objective else None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Result of a method on a case: the optimum it proved, or None, and CPU seconds."""
-
-    value: int | None
-    seconds: float
 
 
 def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
@@ -138,14 +127,6 @@ def row(limit: float, method: str, cases: Sequence[Case]) -> list[Cell]:
     return cells
 
 
-def check_agreement(case: Case, values: Iterable[int | None]) -> int | None:
-    """Return the optimum of a case; raise if two methods, or a method and the table, differ."""
-    proved = {value for value in (case.optimum, *values) if value is not None}
-    if len(proved) > 1:
-        raise AssertionError(f"{case.title}: several optima are claimed: {sorted(proved)}")
-    return min(proved, default=None)
-
-
 def import_engines() -> None:
     """Import the engines, so that no cell measures their imports."""
     for name in PORTFOLIO:
@@ -159,103 +140,38 @@ def run_jobs(work: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> list[
         return list(pool.map(work, *zip(*jobs, strict=True)))
 
 
-def measure_cases(cases: Sequence[Case], limit: float) -> dict[str, list[Cell]]:
-    """Run each method on each case, two cells at a time, and compare the optima."""
+def measure_cases(cases: Sequence[Case], limit: float, methods: Sequence[str]) -> dict[str, list[Cell]]:
+    """Run each method on each case, two cells at a time, and compare the optima.
+
+    The methods take turns, the largest family first, so that what else the machine does is spread over all of them.
+    """
     families = [list(members) for _, members in groupby(cases, lambda case: case.family)]
-    rows = iter(run_jobs(row, [(limit, method, family) for method in METHODS for family in families]))
-    cells = {method: [cell for _ in families for cell in next(rows)] for method in METHODS}
+    largest_first = sorted(range(len(families)), key=lambda place: -len(families[place]))
+    jobs = [(place, method) for place in largest_first for method in methods]
+    rows = run_jobs(row, [(limit, method, families[place]) for place, method in jobs])
+    row_of = dict(zip(jobs, rows, strict=True))
+    cells = {method: [cell for place in range(len(families)) for cell in row_of[place, method]] for method in methods}
     for place, case in enumerate(cases):
-        check_agreement(case, (cells[method][place].value for method in METHODS))
+        check_agreement(case, (cells[method][place].value for method in methods))
     return cells
 
 
-def measure_sparse(max_size: int, limit: float, folder: Path | None) -> Result:
-    """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``."""
+def measure_sparse(
+    max_size: int, limit: float, folder: Path | None, methods: Sequence[str] = tuple(SHORT_NAMES)
+) -> Result:
+    """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``.
+
+    Figures of methods that are not run are those of ``sparse.json`` in the folder, if it is there.
+    """
     cases = suite(max_size)
-    return summarize_cells(cases, measure_cases(cases, limit), limit, folder)
-
-
-def summarize_cells(cases: Sequence[Case], cells: dict[str, list[Cell]], limit: float, folder: Path | None) -> Result:
-    """Return the tables by method, by family and by case, and the remarks; write ``cactus.svg`` into ``folder``."""
-    solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in METHODS}
+    run = [name for short, name in SHORT_NAMES.items() if short in methods]
+    path = folder / "sparse.json" if folder is not None else None
+    stored = read_result(path) if path is not None and len(run) < len(METHODS) and path.exists() else None
+    cells = measure_cases(cases, limit, run)
     if folder is not None:
-        cactus(folder / "cactus.svg", solved, len(cases), limit)
-    rows = [[method, len(cases), *_summary(times, len(cases), limit)] for method, times in solved.items()]
-    head = [
-        "method",
-        "cases",
-        "solved",
-        "solved in 1 s",
-        "total CPU s",
-        "median CPU s",
-        "total CPU s, a miss as the limit",
-    ]
-    notes = (f"Limit {limit:g} CPU seconds a cell.", *_open_and_new(cases, cells))
-    return Result((table(head, rows), _by_family(cases, cells), _by_case(cases, cells)), notes)
-
-
-def _summary(times: Sequence[float], cases: int, limit: float) -> list[str]:
-    spent = sum(times)
-    middle = f"{median(times):.2f}" if times else "-"
-    return [
-        str(len(times)),
-        str(sum(time <= 1 for time in times)),
-        f"{spent:.1f}",
-        middle,
-        f"{spent + (cases - len(times)) * limit:.0f}",
-    ]
-
-
-def _by_family(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> Table:
-    families = list(dict.fromkeys(case.family for case in cases))
-    rows = []
-    for family in families:
-        places = [place for place, case in enumerate(cases) if case.family == family]
-        rows.append(
-            [
-                family,
-                len(places),
-                *(sum(cells[method][place].value is not None for place in places) for method in METHODS),
-            ]
-        )
-    return table(["family", "cases", *METHODS], rows)
-
-
-def _by_case(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> Table:
-    """Return CPU seconds, "-" for a miss, of the cases that ``auto`` did not prove in ``QUICK`` seconds."""
-    rows = []
-    for place, case in enumerate(cases):
-        listed = [cells[method][place] for method in LISTED]
-        if listed[-1].value is None or listed[-1].seconds > QUICK:
-            edges = check_agreement(case, (cell.value for cell in listed))
-            rows.append([case.title, edges or "-", *("-" if c.value is None else f"{c.seconds:.2f}" for c in listed)])
-    return table(["case", "edges", *LISTED], rows)
-
-
-def _open_and_new(cases: Sequence[Case], cells: dict[str, list[Cell]]) -> tuple[str, str, str]:
-    """Name the cases that no method closed, those that others than ``auto`` closed, and optima not in the tables."""
-    cells_of_case = list(zip(cases, zip(*cells.values(), strict=True), strict=True))
-    values = {case: check_agreement(case, (cell.value for cell in cells)) for case, cells in cells_of_case}
-    new = [
-        f"{case.title}: {values[case]} ({_provers(cells)})"
-        for case, cells in cells_of_case
-        if case.optimum is None and values[case]
-    ]
-    missed = [case.title for case, cells in cells_of_case if all(cell.value is None for cell in cells)]
-    lost = [
-        f"{case.title} ({_provers(cells)})"
-        for case, cells in cells_of_case
-        if cells[METHODS.index("auto")].value is None and case.title not in missed
-    ]
-    return (
-        f"Proved by no method: {'; '.join(missed) or 'none'}.",
-        f"Proved by another method and not by auto: {'; '.join(lost) or 'none'}.",
-        f"Optima that neither the tables nor the manifest have: {'; '.join(new) or 'none'}.",
-    )
-
-
-def _provers(cells: Sequence[Cell]) -> str:
-    return ", ".join(method for method, cell in zip(METHODS, cells, strict=True) if cell.value is not None)
+        solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in run}
+        cactus(folder / "cactus.svg", solved, len(cases), limit, sum(method in DEFAULTS for method in run))
+    return summarize(Run(cases, cells, limit, machine()), METHODS, stored)
 
 
 REACHED = ("CP-SAT, default", "auto")

@@ -17,7 +17,8 @@ import masksynth as ms
 from benchmarks.measure import metered
 from benchmarks.relations import Case, suite
 from benchmarks.results import Result, table
-from benchmarks.sparse import ENDLESS, check_agreement, encode_problem, import_engines
+from benchmarks.sparse import ENDLESS, encode_problem, import_engines
+from benchmarks.sparse_tables import check_agreement
 from masksynth.posets import Relation
 from tests.sparse.relations import random_poset
 

@@ -66,7 +66,7 @@ def test_help_needs_nothing_heavier_than_click(arguments):
     assert len([name for name in modules if name.startswith("masksynth")]) < 25
 
 
-@pytest.mark.parametrize("name", ["draw", "pack", "search", "solve"])
+@pytest.mark.parametrize("name", ["draw", "pack", "search", "solve", "tokenize"])
 def test_help_of_no_command_needs_a_solver_or_torch(name):
     modules = modules_of_command(name, "--help")
     assert modules & {*HEAVY} <= {"click", "numpy", "msgspec", "safetensors"}

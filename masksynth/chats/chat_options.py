@@ -41,6 +41,8 @@ class ChatOptions:
         Whether an answer may begin where its tokens and those of its prompt diverge, as in TRL, instead of an error.
     any_order : bool
         Whether roles may follow one another in any order.
+    drop_nulls : bool
+        Whether keys of objects that are null are removed, as those that Parquet and ``datasets.Dataset`` add are.
     chat_template : str, optional
         Jinja text used instead of the template of the tokenizer.
     template_args : mapping
@@ -59,6 +61,7 @@ class ChatOptions:
     long: str = "refuse"
     diverging: bool = False
     any_order: bool = False
+    drop_nulls: bool = False
     chat_template: str | None = None
     template_args: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from masksynth.chats.chat_options import ChatOptions
 from masksynth.chats.check_messages import ASSISTANT, Message, check_messages, check_order
-from masksynth.chats.read_rows import Row
+from masksynth.chats.read_rows import Row, remove_nones
 from masksynth.errors import InvalidInstance
 from masksynth.pack.sample_values import check_scalars
 from masksynth.tasks.canonical import shown
@@ -94,7 +94,8 @@ def check_chat(row: Row, options: ChatOptions) -> Chat:
     InvalidInstance
         Naming file, line and field.
     """
-    fields = {name: value for name, value in row.fields.items() if value is not None}
+    given = remove_nones(row.fields) if options.drop_nulls else row.fields
+    fields = split_pair({name: value for name, value in given.items() if value is not None}, row.place)
     check_scalars(row.place, {name: fields.get(name) for name in ("id", "group", "weight")})
     kind = kind_of(fields, row.place)
     train = options.train or TRAIN[kind][0]
@@ -122,6 +123,30 @@ def check_chat(row: Row, options: ChatOptions) -> Chat:
         _read_tools(fields.get("tools"), row.place),
         {**options.template_args, **_read_args(fields.get("chat_template_kwargs", {}), row.place)},
     )
+
+
+def split_pair(fields: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return the fields of a pair without a prompt with what both answers begin with as the prompt, as in TRL.
+
+    Examples
+    --------
+    >>> split_pair({"chosen": "2 + 3 = 5", "rejected": "2 + 3 = 6"}, "a:1")
+    {'prompt': '2 + 3 =', 'chosen': ' 5', 'rejected': ' 6'}
+    """
+    chosen, rejected = fields.get("chosen"), fields.get("rejected")
+    if "prompt" in fields or type(chosen) is not type(rejected) or not isinstance(chosen, (str, list)) or not rejected:
+        return fields
+    pairs = enumerate(zip(chosen, rejected, strict=False))
+    shared = next((i for i, (a, b) in pairs if a != b), None)
+    if shared is None:  # one begins the other, so the answers begin with the last that both have
+        shared = min(len(chosen), len(rejected)) - 1
+    elif isinstance(chosen, str) and chosen[:shared].endswith(" "):
+        shared -= 1  # the space belongs to the answers
+    if shared < 1:
+        fact = "there is no prompt, and chosen and rejected do not begin alike"
+        raise InvalidInstance(fact, "$", "give prompt, chosen and rejected", place)
+    prompt, answers = chosen[:shared], {"chosen": chosen[shared:], "rejected": rejected[shared:]}
+    return {**fields, "prompt": prompt, **answers}
 
 
 def kind_of(fields: Mapping[str, Any], place: str) -> str:

@@ -44,14 +44,17 @@ class Tokens:
         ids, numbers = self.encoded["input_ids"], self.numbers
         return list(chain.from_iterable(ids[numbers[piece]] for piece in self.cut(text)))
 
-    def token_at(self, text: str, char: int) -> int | None:
-        """Return the index of the first token that contains a character, None if none does."""
-        pieces = self.cut(text)
-        starts = list(accumulate(map(len, pieces), initial=0))
-        number = bisect_right(starts, char) - 1
-        token: int | None = self.encoded.char_to_token(self.numbers[pieces[number]], char - starts[number])
-        before = sum(len(self.encoded["input_ids"][self.numbers[piece]]) for piece in pieces[:number])
-        return None if token is None else before + token
+    def tokens_at(self, text: str, chars: Iterable[int]) -> list[int | None]:
+        """Return the index of the first token that contains each of some characters, None where there is none."""
+        numbers = [self.numbers[piece] for piece in self.cut(text)]
+        chars_before = list(accumulate(map(len, self.cut(text)), initial=0))
+        tokens_before = list(accumulate((len(self.encoded["input_ids"][number]) for number in numbers), initial=0))
+        tokens: list[int | None] = []
+        for char in chars:
+            piece = bisect_right(chars_before, char) - 1
+            token = self.encoded.char_to_token(numbers[piece], char - chars_before[piece])
+            tokens.append(None if token is None else tokens_before[piece] + token)
+        return tokens
 
 
 def encode(tokenizer: Any, texts: Iterable[str], cut: Cut, special: bool) -> Tokens:

@@ -51,7 +51,7 @@ def label_chat(
 ) -> Iterator[Sample]:
     """Yield the samples of a chat; those of a pair are left out together."""
     cuts = [_find_cuts(chat, draft, tokens, options) for draft in drafts]
-    if chat.kind == "pair":
+    if chat.kind == "pair" and chat.train == "completion":
         first = min(cut[0] for cut in cuts)  # differs only if answers may diverge from their prompt
         cuts = [[first, *cut[1:]] for cut in cuts]
     rows = [_labelled(chat, draft, tokens, starts) for draft, starts in zip(drafts, cuts, strict=True)]
@@ -123,7 +123,7 @@ def _labelled(chat: Chat, draft: Draft, tokens: Tokens, cuts: Sequence[int]) -> 
     ends = [*starts[1::2], len(ids)]
     ranges = list(zip(starts[::2], ends, strict=False))
     if draft.spans is not None:
-        marked = [_marked(chat, draft, tokens, *span) for span in draft.spans]
+        marked = _marked_ranges(chat, draft, tokens)
         ranges = [(max(a, c), min(b, d)) for a, b in marked for c, d in ranges if max(a, c) < min(b, d)]
     labels = [IGNORED] * len(ids)
     for start, end in ranges:
@@ -134,16 +134,20 @@ def _labelled(chat: Chat, draft: Draft, tokens: Tokens, cuts: Sequence[int]) -> 
     return ids, labels
 
 
-def _marked(chat: Chat, draft: Draft, tokens: Tokens, start: int, end: int) -> tuple[int, int]:
-    """Return the range of tokens of a range of characters that the template marks, as transformers finds it."""
-    if start == end:
-        return 0, 0
-    first, last = tokens.token_at(draft.text, start), tokens.token_at(draft.text, end - 1)
-    if first is None or last is None:
-        fact = f"no token contains the character {shown(draft.text[start if first is None else end - 1])} at an end of"
-        remedy = "put the generation markers of the template next to other characters"
-        raise InvalidInstance(f"{fact} what the template marks", draft.path, remedy, chat.place)
-    return first, last + 1
+def _marked_ranges(chat: Chat, draft: Draft, tokens: Tokens) -> list[tuple[int, int]]:
+    """Return the ranges of tokens that the generation markers of the template mark, as transformers finds them."""
+    spans = [(start, end) for start, end in draft.spans or () if start < end]
+    ends = [char for start, end in spans for char in (start, end - 1)]
+    found = tokens.tokens_at(draft.text, ends)
+    ranges = []
+    for number, (first, last) in enumerate(zip(found[::2], found[1::2], strict=True)):
+        if first is None or last is None:
+            char = draft.text[ends[2 * number + (first is not None)]]
+            fact = f"no token contains the character {shown(char)} at an end of what the template marks"
+            remedy = "put the generation markers of the template next to other characters"
+            raise InvalidInstance(fact, draft.path, remedy, chat.place)
+        ranges.append((first, last + 1))
+    return ranges
 
 
 def _fit(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from masksynth.chats.check_chats import Chat
 from masksynth.chats.check_messages import Message
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, MasksynthWarning
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """Beginning of what the model generates, in a chat template."""
+DATE = (
+    "the chat template may write the date of today, so that the same chats have other tokens tomorrow; "
+    "give the date as a variable of the template by --template-args, such as date_string"
+)
 
 
 class Rendered(NamedTuple):
@@ -35,11 +40,15 @@ def make_render(tokenizer: Any, template: str | None) -> Render:
     """
     from transformers.utils import chat_template_utils
 
+    warned: set[str] = set()
     render_template: Any = chat_template_utils.render_jinja_template  # its annotations are narrower than its use
     special = tokenizer.special_tokens_map
 
     def render(chat: Chat, messages: Sequence[Message], prompt: bool) -> Rendered:
         text = choose_template(tokenizer, template, chat)
+        if "strftime_now" in text and "date_string" not in chat.template_args and not warned:
+            warned.add(text)
+            warnings.warn(DATE, MasksynthWarning, stacklevel=2)
         marked = MARKER.search(text) is not None and not prompt
         try:
             rendered, spans = render_template(

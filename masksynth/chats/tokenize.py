@@ -40,7 +40,7 @@ def tokenize_chats(rows: Any, tokenizer: Any, **options: Any) -> Iterator[Sample
         A folder, a name in the local cache of Hugging Face, or a tokenizer of transformers. Nothing is downloaded.
     **options
         Fields of `ChatOptions`: ``train``, ``per``, ``max_tokens``, ``long``, ``diverging``, ``any_order``,
-        ``chat_template``, ``template_args``.
+        ``drop_nulls``, ``chat_template``, ``template_args``.
 
     Yields
     ------

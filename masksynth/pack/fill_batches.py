@@ -23,6 +23,7 @@ from masksynth.pack.cut_runs import cut_runs
 from masksynth.pack.holdings import holdings_of
 from masksynth.pack.prefix import Forest
 from masksynth.pack.regrow import regrow
+from masksynth.pack.search_batches import Search
 from masksynth.pack.subforests import count_positions, take_samples
 
 
@@ -53,7 +54,7 @@ def units_of(group: Int64Array, sizes: Int64Array, limit: int) -> Int64Array:
     return _renumber(np.where(alone, len(sizes) + np.arange(len(group)), group))
 
 
-def fill_batches(forest: Forest, unit: Int64Array, limit: int, effort: int = 0) -> Int64Array:
+def fill_batches(forest: Forest, unit: Int64Array, limit: int, search: Search | None = None) -> Int64Array:
     """Return the batch of each sample of a forest, ``(S,)``; a unit is in one batch.
 
     Parameters
@@ -63,8 +64,8 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int, effort: int = 0) 
         Unit of each of its samples, in order of first appearance.
     limit : int
         Most positions of a batch; no unit has more.
-    effort : int
-        Effort of the search where the lower bound is not reached, as for `regrow`.
+    search : Search, optional
+        The search where the lower bound is not reached, as for `regrow`.
 
     Examples
     --------
@@ -76,10 +77,10 @@ def fill_batches(forest: Forest, unit: Int64Array, limit: int, effort: int = 0) 
         return np.zeros(len(unit), np.int64)
     unit = _absorb_prefixes(forest, unit)
     forest, unit, run = _join_runs(forest, unit)
-    return _fill_runs(forest, unit, limit, effort)[run]
+    return _fill_runs(forest, unit, limit, search or Search())[run]
 
 
-def _fill_runs(forest: Forest, unit: Int64Array, limit: int, effort: int) -> Int64Array:
+def _fill_runs(forest: Forest, unit: Int64Array, limit: int, search: Search) -> Int64Array:
     """Return the same as `fill_batches` for a forest that takes more than one batch."""
     nodes = _find_heavy_nodes(forest, unit, limit)
     batch, least = _fill_nodes(forest, nodes, limit)
@@ -93,7 +94,7 @@ def _fill_runs(forest: Forest, unit: Int64Array, limit: int, effort: int) -> Int
     if _cost(forest, batch)[0] > least:
         batch_of_unit = np.empty(int(unit.max()) + 1, np.int64)
         batch_of_unit[unit] = batch
-        batch = regrow(holdings_of(forest, unit), batch_of_unit, limit, least, effort)[unit]
+        batch = regrow(holdings_of(forest, unit), batch_of_unit, limit, least, search)[unit]
     return batch
 
 

@@ -22,6 +22,7 @@ from masksynth.pack.position_sets import forest_of_sets, piece_of_samples, posit
 from masksynth.pack.prefix import Forest, forest_of, group_codes
 from masksynth.pack.regrow import regrow
 from masksynth.pack.sample_columns import IGNORED, SampleTable, select
+from masksynth.pack.search_batches import Search
 from masksynth.pack.segment_columns import spans_of
 from masksynth.pack.segments import merge_segments
 from masksynth.pack.subforests import count_positions, split_forest
@@ -43,7 +44,7 @@ def batches_of(
     table: SampleTable,
     max_length: int,
     grouping: Grouping = "together",
-    effort: int = 0,
+    search: Search | None = None,
     layout: LabelLayout = "loss-edges",
 ) -> Iterator[tuple[SampleTable, Int64Array, PackedBatch]]:
     """Yield the batches of a window's samples, each with its table and the indices of its samples there.
@@ -59,9 +60,8 @@ def batches_of(
     grouping : str
         ``together``: a group is in one batch if it fits into one, and otherwise each of its samples is on its own.
         ``split``: each sample is on its own. ``separate``: as ``together``, and nothing is shared across groups.
-    effort : int
-        Effort of the search for batches of fewer positions where a lower bound is not reached, beyond some for each
-        sample: a million is about a second.
+    search : Search, optional
+        The search for batches of fewer positions where a lower bound is not reached. Default: a short one.
     layout : str
         Whether a position may have several labels.
 
@@ -84,7 +84,7 @@ def batches_of(
     keep_freed_memory()
     refuse_samples(table, layout)
     merge = _merge_segmented if has_segments(table) else partial(_merge_causal, layout=layout)
-    yield from ((table, samples, batch) for samples, batch in merge(table, max_length, grouping, effort))
+    yield from ((table, samples, batch) for samples, batch in merge(table, max_length, grouping, search or Search()))
 
 
 def count_shared_positions(table: SampleTable, samples: Int64Array, grouping: Grouping) -> int:
@@ -172,7 +172,7 @@ def _split_by_batch(batch: Int64Array) -> list[Int64Array]:
 
 
 def _merge_causal(
-    table: SampleTable, max_length: int, grouping: Grouping, effort: int, layout: LabelLayout
+    table: SampleTable, max_length: int, grouping: Grouping, search: Search, layout: LabelLayout
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table of causal samples."""
     labels = label_runs(table)
@@ -184,7 +184,7 @@ def _merge_causal(
         return
     group = _codes_of_groups(table, grouping)[forest.samples]
     unit = units_of(group, count_positions(forest, group + 1)[1:], max_length)
-    batch = fill_batches(forest, unit, max_length, effort)
+    batch = fill_batches(forest, unit, max_length, search)
     batch = _number_by_first(batch, forest.samples)
     rank, shared = split_forest(forest, batch)
     forest = Forest(forest.samples[rank], forest.length[rank], shared)
@@ -207,7 +207,7 @@ def _number_by_first(batch: Int64Array, samples: Int64Array) -> Int64Array:
 
 
 def _merge_segmented(
-    table: SampleTable, max_length: int, grouping: Grouping, effort: int
+    table: SampleTable, max_length: int, grouping: Grouping, search: Search
 ) -> Iterator[tuple[Int64Array, PackedBatch]]:
     """Yield (indices of the samples, batch) for a table with segments; samples without are one causal segment."""
     spans = spans_of(table)
@@ -226,7 +226,7 @@ def _merge_segmented(
     batch = np.empty(len(forest.samples), np.int64)
     batch[forest.samples] = fill_batches(forest, np.arange(len(batch)), max_length)
     # the forest has some positions more than once
-    batch = regrow(holdings_of_sets(sets), batch, max_length, len(merged.source), effort)
+    batch = regrow(holdings_of_sets(sets), batch, max_length, len(merged.source), search)
     for samples in _split_by_batch(batch[unit]):
         yield samples, batch_of_pieces(table, [piece_of_samples(table, merged, needed, samples)], labels)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple, cast
 
@@ -13,6 +14,7 @@ from masksynth.errors import Contradiction
 from masksynth.files import Content
 from masksynth.pack.batch import batch_hash
 from masksynth.pack.journal import Record, checksum_of
+from masksynth.pack.label_layout import LabelLayout
 from masksynth.pack.merge_batches import (
     batches_of,
     choose_grouping,
@@ -23,14 +25,20 @@ from masksynth.pack.merge_batches import (
 from masksynth.pack.packed_folder import Entry, Options
 from masksynth.pack.run_summary import STEPS, count_batch, count_samples
 from masksynth.pack.sample_columns import SampleTable, drop_samples
+from masksynth.pack.search_batches import Search
 from masksynth.pack.stream_windows import Window
 from masksynth.pack.write_folder import batch_content, entry_of_batch
 from masksynth.verify.label_layout import check_labels
-from masksynth.verify.pack_bounds import bound_positions
+from masksynth.verify.pack_bounds import Bounds, Unpriced, count_bounds, price_bounds
 from masksynth.verify.packs import check_packed
 
 EFFORT = 1_500_000
-"""Effort of the search for fewer positions in a window: one to two seconds, and none where a lower bound is met."""
+"""Most effort of the search for fewer positions in a window: one to two seconds, and none where a bound is met."""
+EFFORT_OF_TOKEN = 8
+"""Most effort for each token of the window, so that a small window is not searched for longer than a large one."""
+TOKENS = 8
+"""Tokens of the window for each unit of effort, about as long as the rest of its work, after which batches within
+0.05 % of the bound are kept."""
 
 
 Keep = Callable[[int, Content], bytes | str]
@@ -81,9 +89,6 @@ def pack_window(window: Window, options: Options, keep: Keep | None) -> PackedWi
     entries, contents, of_batches = _pack_batches(table, options, keep, seconds)
     counts += of_batches
     start = perf_counter()
-    counts += bound_window(table, options, counts["positions"])
-    seconds["check"] += perf_counter() - start
-    start = perf_counter()
     batches_of_group = Counter(group for entry in entries for group in set(entry.groups or ()) if group is not None)
     record = Record(
         checksum=checksum_of(whole),
@@ -102,12 +107,15 @@ def _pack_batches(
     table: SampleTable, options: Options, keep: Keep | None, seconds: dict[str, float]
 ) -> tuple[list[Entry], list[bytes | str], Counter[str]]:
     """Return the entries of a window's batches, what is kept of their files, and their counts; add to ``seconds``."""
+    begin, before = perf_counter(), sum(seconds.values())
+    how = (options.split_groups, options.separate_groups, options.layout)
+    bounds = WindowBounds(table, options.max_length, *how)
+    search = search_of_window(table, bounds)
     grouping = choose_grouping(options.split_groups, options.separate_groups)
     entries: list[Entry] = []
     contents: list[bytes | str] = []
     counts: Counter[str] = Counter()
-    start = perf_counter()
-    for part, chosen, batch in batches_of(table, options.max_length, grouping, EFFORT, options.layout):
+    for part, chosen, batch in batches_of(table, options.max_length, grouping, search, options.layout):
         merged = perf_counter()
         check_packed(batch, part, chosen)
         check_labels(batch, options.layout)
@@ -119,21 +127,66 @@ def _pack_batches(
         if keep is not None:
             contents.append(keep(len(entries), batch_content(batch, digest)))
         entries.append(entry_of_batch(len(entries), part, chosen, batch, digest))
-        end = perf_counter()
-        for name, value in (("merge", merged - start), ("check", checked - merged), ("write", end - checked)):
-            seconds[name] += value
-        start = end
-    seconds["merge"] += perf_counter() - start
+        seconds["check"] += checked - merged
+        seconds["write"] += perf_counter() - checked
+    free, kept = bounds.raise_to(counts["positions"])
+    counts += Counter(windows=1, bound_free=free, bound_kept=kept)
+    seconds["check"] += bounds.seconds
+    seconds["search"] += search.seconds
+    # what the other steps leave
+    seconds["merge"] += perf_counter() - begin - (sum(seconds.values()) - before)
     return entries, contents, counts
 
 
-def bound_window(table: SampleTable, options: Options, positions: int) -> Counter[str]:
-    """Return lower bounds on the positions of a window, in which ``positions`` are sufficient."""
-    split, separate = options.split_groups, options.separate_groups
-    free, kept = bound_positions(table, options.max_length, split, separate, positions, options.layout)
-    if kept > positions:
-        raise Contradiction("masksynth.verify", kept, "masksynth.pack", positions, "positions of a window")
-    return Counter(windows=1, bound_free=free, bound_kept=kept)
+def search_of_window(table: SampleTable, bounds: WindowBounds) -> Search:
+    """Return the search for batches of the samples of a window, whose effort is counted by its tokens."""
+    tokens = len(table.tokens)
+    return Search(min(EFFORT, EFFORT_OF_TOKEN * tokens), tokens // TOKENS, bounds.count)
+
+
+@dataclass
+class WindowBounds:
+    """Lower bounds on the positions of a window, computed when they are first needed.
+
+    Parameters
+    ----------
+    table : SampleTable
+    limit : int
+        Most positions of a batch.
+    split, separate : bool
+        As for `masksynth.verify.pack_bounds.bound_positions`.
+    layout : str
+    counted : Unpriced, optional
+        The bounds without prices, once they are known.
+    seconds : float
+        Time that they have taken.
+    """
+
+    table: SampleTable
+    limit: int
+    split: bool = False
+    separate: bool = False
+    layout: LabelLayout = "loss-edges"
+    counted: Unpriced | None = None
+    seconds: float = 0.0
+
+    def count(self, positions: int) -> int:
+        """Return a lower bound without prices; ``positions`` are sufficient."""
+        if self.counted is None:
+            start, how = perf_counter(), (self.split, self.separate, positions, self.layout)
+            self.counted = count_bounds(self.table, self.limit, *how)
+            self.seconds += perf_counter() - start
+        return self.counted.bounds.kept
+
+    def raise_to(self, positions: int) -> Bounds:
+        """Return all lower bounds, raised by prices while they are below ``positions``, which are sufficient."""
+        self.count(positions)
+        start = perf_counter()
+        bounds = price_bounds(cast(Unpriced, self.counted), positions)
+        self.seconds += perf_counter() - start
+        if bounds.kept > positions:
+            raise Contradiction("masksynth.verify", bounds.kept, "masksynth.pack", positions, "positions of a window")
+        return bounds
 
 
 def keep_bytes(_: int, content: Content) -> bytes:

@@ -23,6 +23,8 @@ from masksynth.pack.sample_columns import SampleTable, key_of
 
 SHORTEST, LONGEST = 64, 1024
 """Tokens of a pair compared at a time: the first number at first, doubled up to the second while nothing differs."""
+FEW = 8
+"""Pairs from which comparing them together is faster than one after another."""
 
 Buffer = TypeVar("Buffer", bytes, memoryview)
 JUMPS = 8
@@ -257,7 +259,7 @@ def common_prefixes(code: AnyArray, start: Int64Array, length: Int64Array) -> In
     # each window must lie within the array
     padded = code if last + LONGEST <= len(code) else np.append(code, np.zeros(LONGEST, code.dtype))
     active, step = np.flatnonzero(shorter), SHORTEST  # pairs whose compared tokens are all equal so far
-    while len(active):
+    while len(active) > FEW:
         window = sliding_window_view(padded, step)
         equal = shared[active]
         differs = window[start[1:][active] + equal] != window[start[:-1][active] + equal]
@@ -266,4 +268,10 @@ def common_prefixes(code: AnyArray, start: Int64Array, length: Int64Array) -> In
         # beyond the end of the shorter sequence a window compares tokens of other samples: ignored
         shared[active] = equal = np.minimum(equal + np.where(differing, first, step), shorter[active])
         active, step = active[~differing & (equal < shorter[active])], min(2 * step, LONGEST)
+    for pair in active.tolist():
+        equal, size = int(shared[pair]), int(shorter[pair])
+        left, right = (code[begin + equal : begin + size] for begin in start[pair : pair + 2].tolist())
+        differs = left != right
+        first = int(differs.argmax())  # 0 too if there is no difference
+        shared[pair] = equal + first if differs[first] else size
     return np.append(np.zeros(min(len(start), 1), np.int64), shared)

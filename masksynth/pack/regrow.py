@@ -7,13 +7,14 @@ grown once, and the better distribution is improved by a search (`masksynth.pack
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 
 from masksynth.mask.csr import prefix_sums, repeat_ranges
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.holdings import Holdings, least_positions
-from masksynth.pack.search_batches import classes_of, search_batches
+from masksynth.pack.search_batches import Search, classes_of, search_batches
 
 ROUNDS = 128
 """Effort of the search for each unit, beside the effort that is asked for."""
@@ -21,7 +22,7 @@ PAIR = 1_000
 """Most effort for each pair of units: few units have few distributions."""
 
 
-def regrow(holdings: Holdings, batch: Int64Array, limit: int, least: int, effort: int = 0) -> Int64Array:
+def regrow(holdings: Holdings, batch: Int64Array, limit: int, least: int, search: Search) -> Int64Array:
     """Return a batch for each unit that takes no more positions in all than the given distribution.
 
     Parameters
@@ -33,18 +34,26 @@ def regrow(holdings: Holdings, batch: Int64Array, limit: int, least: int, effort
         Most positions of a batch.
     least : int
         A lower bound on the number of positions.
-    effort : int
-        Most effort of the search beyond `ROUNDS` for each unit, as for `search_batches`.
+    search : Search
+        Its effort is beyond `ROUNDS` for each unit.
     """
-    least = max(least, least_positions(holdings, limit))
     classes = classes_of(holdings)
     batches = [np.flatnonzero(batch == number).tolist() for number in range(int(batch.max()) + 1)]
+    positions = sum(map(classes.size, batches))
+    least = max(least, least_positions(holdings, limit))
+    if positions > least:
+        least = max(least, search.bound(positions))
+    if positions <= least:
+        return batch
+    start = perf_counter()
     grown = _grow(_without_own_nodes(holdings), limit)
     batches = min(batches, grown, key=lambda each: (sum(map(classes.size, each)), len(each)))
-    batches = search_batches(classes, batches, limit, least, ROUNDS * len(batch) + min(effort, PAIR * len(batch) ** 2))
+    effort = ROUNDS * len(batch) + min(search.effort, PAIR * len(batch) ** 2)
+    batches = search_batches(classes, batches, limit, least, effort, search.close)
     result = np.empty(len(batch), np.int64)
     for number, units in enumerate(batches):
         result[units] = number
+    search.seconds += perf_counter() - start
     return result
 
 

@@ -15,7 +15,7 @@ from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.journal import Record
 from masksynth.pack.sample_columns import IGNORED, SampleTable
 
-STEPS = ("read", "merge", "check", "write")
+STEPS = ("read", "merge", "search", "check", "write")
 
 
 @dataclass
@@ -30,7 +30,8 @@ class Summary:
     counts : mapping of str to int
         Samples, tokens, positions, lower bounds, pairs, blocks, ..., summed over all windows.
     seconds : dict
-        ``read``, ``merge``, ``check`` and ``write``, of this run, each summed over all processes.
+        ``read``, ``merge``, ``search`` (for fewer positions), ``check`` and ``write``, of this run, each summed over
+        all processes.
     scattered : dict
         Groups that were merged in parts, because a window ended between their samples.
     cut : dict

@@ -11,7 +11,8 @@ equal batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import exp
 from random import Random
 from typing import NamedTuple
@@ -22,8 +23,8 @@ from masksynth.mask.csr import prefix_sums
 from masksynth.pack.bins import fill_room
 from masksynth.pack.holdings import Holdings
 
-CLOSE = 10_000
-"""The search ends at one part of the least number of positions above it."""
+CLOSE = 2_000
+"""Batches are close to the least number of positions if they take at most one part of it more: 0.05 %."""
 PATIENCE = 2
 """Without annealing, the search ends after so many rounds for each batch without an improvement."""
 DISSOLVED = 5
@@ -36,6 +37,33 @@ COOLING = 8_000
 """Effort for each batch with which annealing begins at the highest temperature; with less, it begins lower."""
 FULLNESS = 0.1
 """Positions that a batch filled with all positions of another one is worth, as a part of its size."""
+
+
+def _bound_nothing(_: int) -> int:
+    return 0
+
+
+@dataclass
+class Search:
+    """Effort of a search, and the number of positions at which it ends.
+
+    Parameters
+    ----------
+    effort : int
+        Most effort, beyond some for each unit; a million is about a second.
+    close : int
+        Effort after which batches are returned that are close to the bound (`CLOSE`).
+    bound : callable
+        Takes a number of positions that is sufficient, and returns a lower bound. It is not called where no search is
+        needed.
+    seconds : float
+        Time that searches have taken so far, without that of ``bound``.
+    """
+
+    effort: int = 0
+    close: int = 0
+    bound: Callable[[int], int] = _bound_nothing
+    seconds: float = 0.0
 
 
 class Classes(NamedTuple):
@@ -98,7 +126,7 @@ def classes_of(holdings: Holdings) -> Classes:
 
 
 def search_batches(
-    classes: Classes, batches: Sequence[Sequence[int]], limit: int, least: int, effort: int
+    classes: Classes, batches: Sequence[Sequence[int]], limit: int, least: int, effort: int, close: int = 0
 ) -> list[list[int]]:
     """Return batches that take as many positions as the given ones or fewer; of equal ones the fewest batches.
 
@@ -110,9 +138,11 @@ def search_batches(
     limit : int
         Most positions of a batch.
     least : int
-        A lower bound on the number of positions.
+        A lower bound on the number of positions, at which the search ends.
     effort : int
         About the number of units that are compared to grow batches, and `ROUND` for each round.
+    close : int
+        Effort after which the search ends if the bound is missed by at most one `CLOSE`-th of it.
     """
     rng = Random(0)
     now = [list(batch) for batch in batches]
@@ -122,7 +152,9 @@ def search_batches(
     hottest = WARMTH * limit * min(1.0, effort / (COOLING * len(now)))
     patience = PATIENCE * len(now) if effort < COOLING * len(now) / 10 else effort
     unchanged, left = 0, effort
-    while left > 0 and best_cost[0] > least + least // CLOSE and len(now) > 1 and unchanged < patience:
+    while left > 0 and len(now) > 1 and unchanged < patience:
+        if best_cost[0] <= (least if effort - left < close else least + least // CLOSE):
+            break
         chosen, shunned = _choose_related(classes, now, batch_of, rng)
         pool = [unit for number in chosen for unit in now[number]]
         left -= len(pool) ** 2 // len(chosen) + ROUND

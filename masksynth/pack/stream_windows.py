@@ -58,7 +58,7 @@ def windows(parts: Iterable[Part], size: int = WINDOW, tokens: int = WINDOW_TOKE
         begin = 0
         while begin < len(part):
             end = min(begin + max(size - sum(map(len, held)), 1), len(part))
-            held.append(choose(part, np.arange(begin, end)))
+            held.append(part if end - begin == len(part) else choose(part, np.arange(begin, end)))
             begin = end
             if sum(map(len, held)) >= size or sum(int(each.lengths.sum()) for each in held) >= tokens:
                 ready, held = _split(held)

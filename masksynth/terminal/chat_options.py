@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from masksynth.chats.chat_options import ChatOptions
 
 TOKENIZER = "A folder, or a name in the local cache of Hugging Face; nothing is downloaded."
-NAMES = ("train", "per", "max_tokens", "truncate", "diverging", "any_order", "chat_template", "template_args")
+NAMES = (
+    *("train", "per", "max_tokens", "truncate", "diverging", "any_order", "drop_nulls"),
+    *("chat_template", "template_args"),
+)
 """Options that need a tokenizer."""
 
 
@@ -74,6 +77,46 @@ def _json_object(_: click.Context, __: click.Parameter, value: str | None) -> An
     return given
 
 
+FIRST = (
+    click.option(
+        "--train",
+        type=click.Choice(["assistant", "last", "completion", "all"]),
+        help="Tokens to train [default: assistant turns of messages, the completion after a prompt].",
+    ),
+    click.option(
+        "--per",
+        type=click.Choice(["call", "row"]),
+        help="One sample for each call of the model, or for each row of messages [default: call].",
+    ),
+)
+"""Options before ``--max-tokens``."""
+LAST = (
+    click.option(
+        "--truncate", type=click.Choice(["keep-start", "keep-end"]), help="Cut longer samples instead of stopping."
+    ),
+    click.option(
+        "--diverging",
+        is_flag=True,
+        default=None,
+        help="Let an answer begin where its tokens and those of its prompt diverge, as TRL does.",
+    ),
+    click.option("--any-order", is_flag=True, default=None, help="Let roles follow one another in any order."),
+    click.option(
+        "--drop-nulls",
+        is_flag=True,
+        default=None,
+        help="Remove keys that are null from JSON lines, as from Parquet.",
+    ),
+    click.option(
+        "--chat-template",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Jinja file used instead of the tokenizer's template.",
+    ),
+    click.option("--template-args", metavar="JSON", callback=_json_object, help="Variables of the template."),
+)
+"""Options after it."""
+
+
 def chat_options(required: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add the options of chats to a command, which gets them as one `ChatChoice`, ``chats``.
 
@@ -82,40 +125,13 @@ def chat_options(required: bool) -> Callable[[Callable[..., Any]], Callable[...,
     required : bool
         Whether the tokenizer must be named.
     """
-    tokenizer = f"{TOKENIZER}" if required else f"Read chats with this tokenizer: {TOKENIZER[0].lower()}{TOKENIZER[1:]}"
+    text = TOKENIZER if required else f"Read chats with this tokenizer: {TOKENIZER[0].lower()}{TOKENIZER[1:]}"
+    limit = f"Maximum number of tokens of a sample [default: {'32768' if required else '--max-length'}]."
     options = (
-        click.option("--tokenizer", required=required, metavar="DIR|NAME", help=tokenizer),
-        click.option(
-            "--train",
-            type=click.Choice(["assistant", "last", "completion", "all"]),
-            help="Tokens to train [default: assistant turns of messages, the completion after a prompt].",
-        ),
-        click.option(
-            "--per",
-            type=click.Choice(["call", "row"]),
-            help="One sample for each call of the model, or for each row of messages [default: call].",
-        ),
-        click.option(
-            "--max-tokens",
-            type=click.IntRange(1, 2**31 - 1),
-            help=f"Maximum number of tokens of a sample [default: {'32768' if required else '--max-length'}].",
-        ),
-        click.option(
-            "--truncate", type=click.Choice(["keep-start", "keep-end"]), help="Cut longer samples instead of stopping."
-        ),
-        click.option(
-            "--diverging",
-            is_flag=True,
-            default=None,
-            help="Let an answer begin where its tokens and those of its prompt diverge, as TRL does.",
-        ),
-        click.option("--any-order", is_flag=True, default=None, help="Let roles follow one another in any order."),
-        click.option(
-            "--chat-template",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Jinja file used instead of the tokenizer's template.",
-        ),
-        click.option("--template-args", metavar="JSON", callback=_json_object, help="Variables of the template."),
+        click.option("--tokenizer", required=required, metavar="DIR|NAME", help=text),
+        *FIRST,
+        click.option("--max-tokens", type=click.IntRange(1, 2**31 - 1), help=limit),
+        *LAST,
     )
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -59,6 +59,9 @@ class ChatChecker:
 
     def _row(self, name: str, row: Mapping[str, Any]) -> list[Sample]:
         """Return the samples of a row."""
+        row = _without_none(row) if self.record.get("drop_nulls") else row
+        if row.get("chosen") is not None and row.get("prompt") is None:
+            row = _with_prompt(row)
         own = name if row.get("id") is None else row["id"]
         made = []
         for suffix, ids, trained, reward in self._answers(row):
@@ -180,6 +183,17 @@ class ChatChecker:
         if start < len(prompt) and not self.record["diverging"]:
             raise ValueError(f"the answer diverges from its prompt at token {start}")
         return start
+
+
+def _with_prompt(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a pair whose prompt is the beginning of both answers: whole messages, or text without a last space."""
+    chosen, rejected = row["chosen"], row["rejected"]
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+        shared += 1
+    if isinstance(chosen, str) and chosen[shared] != rejected[shared] and chosen[:shared].endswith(" "):
+        shared -= 1
+    return {**row, "prompt": chosen[:shared], "chosen": chosen[shared:], "rejected": rejected[shared:]}
 
 
 def read_rows(files: Sequence[str | IO[bytes]]) -> Iterator[Named]:

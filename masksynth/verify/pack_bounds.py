@@ -25,7 +25,7 @@ from masksynth.verify.holdings import classes_of_nodes
 from masksynth.verify.label_layout import split_by_label
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
-from masksynth.verify.set_bounds import bound_sets
+from masksynth.verify.set_bounds import Counted, count_sets, raise_by_prices
 
 IGNORED = -100
 """Label of a token that is not trained."""
@@ -44,6 +44,21 @@ class Bounds(NamedTuple):
 
     free: int
     kept: int
+
+
+class Unpriced(NamedTuple):
+    """Lower bounds without prices, and the two that prices may raise.
+
+    Parameters
+    ----------
+    bounds : Bounds
+    by_sample, by_unit : Counted or None
+        The bounds for samples, and for units that stay together. None: not raised by prices.
+    """
+
+    bounds: Bounds
+    by_sample: Counted | None = None
+    by_unit: Counted | None = None
 
 
 def bound_positions(
@@ -76,6 +91,29 @@ def bound_positions(
     >>> bound_positions(table, 7), bound_positions(table, 4)
     (Bounds(free=5, kept=5), Bounds(free=7, kept=7))
     """
+    return price_bounds(count_bounds(table, limit, split, separate, known, layout), known)
+
+
+def price_bounds(counted: Unpriced, known: int) -> Bounds:
+    """Return the bounds of `count_bounds`, raised by prices while they are below ``known`` positions."""
+    free, kept = counted.bounds
+    if counted.by_sample is not None and free < known:
+        free = max(free, raise_by_prices(counted.by_sample, known))
+    if counted.by_unit is not None and kept < known:
+        kept = raise_by_prices(counted.by_unit, known)
+    return Bounds(free, max(free, kept))
+
+
+def count_bounds(
+    table: Any, limit: int, split: bool = False, separate: bool = False, known: int = -1, layout: str = "loss-edges"
+) -> Unpriced:
+    """Return the bounds of `bound_positions` without prices: much faster, and often the same.
+
+    Parameters
+    ----------
+    table, limit, split, separate, known, layout
+        As for `bound_positions`.
+    """
     groups = [(type(name), name) for name in table.groups]
     code = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = np.array([-1 if name[1] is None else code[name] for name in groups], np.int64)
@@ -85,17 +123,21 @@ def bound_positions(
         order, length, shared = sort_prefixes(table, np.arange(len(groups)), head, layout)
         quick = sum_copies(length, shared, limit)
         if quick == known:
-            return Bounds(known, known)
+            return Unpriced(Bounds(known, known))
         nodes = nodes_of_prefixes(order, length, shared)
     else:
         nodes = nodes_of_segments(table, np.arange(len(groups)), head)
     unit = _unit_of_pair(nodes, group, limit)
     # where no unit has two samples, both bounds are the same, so prices are sought for the first one
     alone = split or len(np.unique(unit)) == len(np.unique(nodes.sample))
-    free = max(quick, _bound_nodes(nodes, nodes.sample, limit, known if alone else 0))
+    if not len(nodes.node):
+        return Unpriced(Bounds(0, 0))
+    by_sample = count_sets(classes_of_nodes(nodes.node, nodes.sample, nodes.weight), limit)
+    free = max(quick, by_sample.bound)
     if alone or free == known:
-        return Bounds(free, free)
-    return Bounds(free, max(free, _bound_nodes(nodes, unit, limit, known)))
+        return Unpriced(Bounds(free, free), by_sample)
+    by_unit = count_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit)
+    return Unpriced(Bounds(free, max(free, by_unit.bound)), None, by_unit)
 
 
 def _is_causal(segments: Any) -> bool:
@@ -104,11 +146,6 @@ def _is_causal(segments: Any) -> bool:
         return True
     kinds = [(segment.within, segment.position, segment.predict) for segment in segments]
     return kinds == [("causal", 0, "next")]
-
-
-def _bound_nodes(nodes: Nodes, unit: Int64Array, limit: int, enough: int = 0) -> int:
-    """Return a lower bound for samples whose units, one for each pair of a node and a sample, stay together."""
-    return bound_sets(classes_of_nodes(nodes.node, unit, nodes.weight), limit, enough) if len(nodes.node) else 0
 
 
 def _unit_of_pair(nodes: Nodes, group: Int64Array, limit: int) -> Int64Array:

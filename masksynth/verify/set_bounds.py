@@ -18,6 +18,7 @@ where it is greater. A unit that needs no node beyond those of another one is le
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +34,27 @@ EXACT = 10
 """Most units of a class all partitions of which are tried."""
 PAIRS = 1 << 24
 """Most pairs of classes that are compared; beyond it, some classes keep N = 1, which is valid too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A lower bound on the nodes of all batches, and what prices may raise it with.
+
+    Parameters
+    ----------
+    bound : int
+    holdings : Holdings
+        Without units that are inside another one, and with a class of all units.
+    most, copies : (K,) int64
+        At most so many units of each class fit into a batch; at least so many batches hold it.
+    limit : int
+    """
+
+    bound: int
+    holdings: Holdings
+    most: Int64Array
+    copies: Int64Array
+    limit: int
 
 
 def bound_sets(holdings: Holdings, limit: int, enough: int = 0) -> int:
@@ -54,6 +76,11 @@ def bound_sets(holdings: Holdings, limit: int, enough: int = 0) -> int:
     >>> bound_sets(holdings, 5), bound_sets(holdings, 4)
     (5, 7)
     """
+    return raise_by_prices(count_sets(holdings, limit), enough)
+
+
+def count_sets(holdings: Holdings, limit: int) -> Counted:
+    """Return the lower bound of `bound_sets` without prices."""
     holdings = add_everything(drop_dominated(holdings))
     held = np.diff(holdings.offset)
     inside, around = _find_nested(holdings, limit)
@@ -69,11 +96,18 @@ def bound_sets(holdings: Holdings, limit: int, enough: int = 0) -> int:
             more += max(exact - total, 0)
         if more:
             gain[number] = more
+    # the sum ends at the class of all units
+    return Counted(int(holdings.weight @ copies) + gain.get(int(np.argmax(held)), 0), holdings, most, copies, limit)
+
+
+def raise_by_prices(counted: Counted, enough: int) -> int:
+    """Return the bound, raised by prices while it is below ``enough``."""
+    bound, holdings, limit, copies = counted.bound, counted.holdings, counted.limit, counted.copies.copy()
+    held = np.diff(holdings.offset)
     top = int(np.argmax(held))  # the class of all units
-    bound = int(holdings.weight @ copies) + gain.get(top, 0)
     if bound >= enough or int(held[top]) * limit > LARGEST:
         return bound
-    tree = tree_of_classes(holdings, most)
+    tree = tree_of_classes(holdings, counted.most)
     if holdings.weight[top] and held[top] > EXACT:  # a gain is one of classes inside, so that it may be added
         missing = -(-(enough - bound) // int(holdings.weight[top]))
         more = max(count_batches(tree, len(copies), limit, int(copies[top]) + missing) - int(copies[top]), 0)

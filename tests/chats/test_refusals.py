@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import masksynth as ms
+from masksynth.chats import load_tokenizer
 from masksynth.chats.check_messages import ROLES
+from masksynth.errors import MasksynthWarning
 from tests.chats.test_tokenize import CONVERSATION, folder, write
 from tests.chats.tokenizers import tokenizer_with
 from tests.cli.command import here, masksynth, refused
@@ -34,7 +38,11 @@ REFUSED = {
     "nothing": ({}, f"$: the row is not a chat; give {FORMS}"),
     "prompt alone": ({"prompt": "two"}, f"$: prompt is not a chat; give one of: {FORMS}"),
     "no rejected": ({"prompt": "2", "chosen": "3"}, "$: rejected is missing; give prompt, chosen and rejected"),
-    "no prompt": ({"chosen": "2", "rejected": "3"}, "$: prompt is missing; give prompt, chosen and rejected"),
+    "no prompt": (
+        {"chosen": "2", "rejected": "3"},
+        "$: there is no prompt, and chosen and rejected do not begin alike; give prompt, chosen and rejected",
+    ),
+    "chosen alone": ({"chosen": "2"}, "$: prompt and rejected are missing; give prompt, chosen and rejected"),
     "no rewards": (
         {"prompt": "2", "completions": ["3"], "rewards": None},
         "$: rewards is missing; give prompt, completions and rewards",
@@ -224,6 +232,28 @@ def test_templates_that_refuse_or_mark_nothing():
         list(ms.tokenize_chats(rows, tokenizer_with("chatml"), chat_template="{% nonsense %}"))
 
 
+def test_marks_that_end_between_tokens():
+    """A tokenizer of words makes no token of a space, so a mark cannot end there."""
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "two?": 1, "five": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    template = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }} {% else %}{% generation %}\
+{{ m.content }}{% if space %} {% endif %}{% endgeneration %}{% endif %}{% endfor %}"
+    rows = [{"messages": [user(), assistant()]}]
+    (sample,) = ms.tokenize_chats(rows, tokenizer, chat_template=template)
+    assert sample["labels"] == [-100, 2]
+    with pytest.raises(ms.InvalidInstance, match="no token contains the character ' ' at an end of what the template"):
+        list(ms.tokenize_chats(rows, tokenizer, chat_template=template, template_args={"space": True}))
+
+
+@pytest.mark.parametrize("name", ["llama3_2", "gptoss"])
+def test_a_template_with_the_date_of_today_is_a_warning(name):
+    rows = [{"messages": [CONVERSATION[0], assistant()]}]
+    with pytest.warns(MasksynthWarning, match="the chat template may write the date of today"):
+        list(ms.tokenize_chats(rows * 2, tokenizer_with(name)))
+    list(ms.tokenize_chats(rows, tokenizer_with(name), template_args={"date_string": "26 Jul 2024"}))
+
+
 def test_any_order_is_left_to_the_template():
     tokenizer = tokenizer_with("chatml")
     greeting = [assistant("hello"), user("a"), user("b"), assistant("c"), SYSTEM, user("d"), assistant("e")]
@@ -263,6 +293,15 @@ def test_tokenizers_that_are_not_there(tmp_path):
     assert refused(done).startswith(f"{tmp_path}: no tokenizer can be read: ")
     with pytest.raises(ms.InvalidInstance, match="expected a tokenizer, got int"):
         ms.tokenize_chats(path, 3)
+
+
+def test_an_extra_that_is_not_installed_is_named(monkeypatch, folder):
+    for missing in ("transformers", "jinja2"):
+        monkeypatch.setattr(
+            load_tokenizer, "find_spec", lambda name, missing=missing: None if name == missing else name
+        )
+        with pytest.raises(ms.Unsupported, match=rf"^chats need {missing}: pip install 'masksynth\[hf\]'$"):
+            ms.tokenize_chats([{"messages": CONVERSATION}], folder)
 
 
 def test_the_target_is_kept(tmp_path, folder):

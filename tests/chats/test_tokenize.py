@@ -132,6 +132,21 @@ def test_the_none_that_parquet_adds_is_removed(tmp_path):
     assert "null" not in tokenizer.decode(expected[0]["input_ids"])
 
 
+def test_nulls_of_json_lines(tmp_path, folder):
+    """A null is a value, unless it is said that the program that wrote the lines added it."""
+    call = {"function": {"name": "f", "arguments": {"city": "Rome", "unit": None}}}
+    row = {"messages": [CONVERSATION[0], {"role": "assistant", "content": "", "tool_calls": [call]}]}
+    path, tokenizer = write(tmp_path / "chats.jsonl", [row]), tokenizer_with("qwen3")
+    (kept,), (dropped,) = (ms.tokenize_chats(path, tokenizer, drop_nulls=drop) for drop in (False, True))
+    assert '"unit": null' in tokenizer.decode(kept["input_ids"])
+    del call["function"]["arguments"]["unit"]
+    assert [dropped] == list(ms.tokenize_chats([row], tokenizer))
+    arguments = ("pack", path, "--tokenizer", folder, "--drop-nulls", "-o", tmp_path / "packed", "--quiet")
+    assert here(*arguments).returncode == 0
+    assert next(iter(ms.unpack_samples(tmp_path / "packed")))["input_ids"] == dropped["input_ids"]
+    assert here("verify", path, tmp_path / "packed", "--tokenizer", folder).returncode == 0
+
+
 def test_ids_groups_weights_and_rewards_travel():
     tokenizer = tokenizer_with("chatml")
     answers = [[{"role": "assistant", "content": word}] for word in ("five", "six")]
@@ -183,6 +198,7 @@ def test_limits(tmp_path, folder):
         arguments = ("tokenize", path, "--tokenizer", folder, "--max-tokens", limit, *option)
         done = here(*arguments, "-o", tmp_path / "s.jsonl", "--force", "--json")
         report = json.loads(done.stdout)
+        assert list(report) == ["rows", "samples", "tokens", "trained", "cut", "skipped"]
         assert (report["samples"], report["skipped"]) == (count, ["b/1"] if option == ["--skip-long"] else [])
     packed = here("pack", path, "--tokenizer", folder, "--max-length", length - 1)
     assert f"{length} tokens, more than {length - 1}" in refused(packed)

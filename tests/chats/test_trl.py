@@ -51,6 +51,19 @@ def test_dpo(name):
     assert samples(rows, tokenizer) == dpo(rows, tokenizer)
 
 
+@pytest.mark.parametrize("name", ["chatml", "qwen3"])
+def test_dpo_without_prompts(name):
+    """What both answers begin with is the prompt."""
+    tokenizer, rows = tokenizer_with(name), pair_rows(11, tools=name == "qwen3")
+    for row in rows:
+        prompt = row.pop("prompt")
+        row["chosen"], row["rejected"] = prompt + row["chosen"], prompt + row["rejected"]
+    assert samples(rows, tokenizer) == dpo(rows, tokenizer)
+    texts = [("2 + 3 = 5", "2 + 3 = 6"), ("two three", "two thr"), ("say five", "say fifty"), ("a b", "a bc")]
+    pairs = [{"chosen": chosen, "rejected": rejected} for chosen, rejected in texts]
+    assert samples(pairs, tokenizer, diverging=True) == dpo(pairs, tokenizer)
+
+
 @pytest.mark.parametrize("adds_bos", [False, True])
 def test_plain_text_ends_with_eos(adds_bos):
     tokenizer = tokenizer_with("chatml", adds_bos=adds_bos)

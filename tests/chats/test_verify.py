@@ -44,6 +44,16 @@ CASES = {
     "text pairs": (text_pairs(13), ["--max-tokens", 40, "--skip-long"]),
     "rollouts": (ROLLOUTS, []),
     "diverging": (CUT, ["--diverging"]),
+    "last of pairs": (pair_rows(15), ["--train", "last"]),
+    "turns of pairs": (pair_rows(16), ["--train", "assistant", "--chat-template", TEMPLATES / "qwen3_training.jinja"]),
+    "pairs without prompts": (
+        [{key: row["prompt"] + row[key] for key in ("chosen", "rejected")} for row in pair_rows(14)],
+        [],
+    ),
+    "text without prompts": (
+        [{"chosen": "2 + 3 = 5", "rejected": "2 + 3 = 6"}, {"chosen": "two three", "rejected": "two thr"}],
+        ["--diverging"],
+    ),
 }  # fmt: skip
 
 

@@ -118,6 +118,18 @@ def test_sparse_masks_are_proved_by_every_method(tmp_path):
     assert [record["family"] for record in families] == expected
     assert sum(record["cases"] for record in families) == cases
     assert all(record[method] == record["cases"] for record in families for method in METHODS)
+    again = measure(tmp_path, "sparse", "--max-size", 4, "--limit", 30, "--methods", "rc2,auto")["sparse"]
+    assert again.command.endswith("--methods rc2,auto")
+    kept, new = sparse.tables[0].rows, again.tables[0].rows
+    for method, row, other in zip(METHODS, kept, new, strict=True):
+        assert row[:3] == other[:3]
+        assert (row == other) or method in ("RC2, default", "auto")
+    assert again.tables[1] == sparse.tables[1]
+    [note] = [note for note in again.notes if note.startswith("Not part of this run")]
+    assert "maxsat; cpsat" in note
+    refused = benchmark("sparse", "--max-size", 3, "--limit", 30, "--methods", "rc2", "--write", tmp_path)
+    assert refused.returncode == 1
+    assert "to keep the figures of methods that are not run" in refused.stderr
     assert "Proved by no method: none." in sparse.notes
     drawing = (tmp_path / "cactus.svg").read_text()
     assert all(f">{method} ({cases})<" in drawing for method in METHODS)

@@ -17,7 +17,7 @@ from masksynth.pack.fill_batches import fill_batches, units_of
 from masksynth.pack.merge_batches import count_live_tokens
 from masksynth.pack.prefix import Forest
 from masksynth.pack.subforests import count_positions
-from masksynth.verify.pack_bounds import bound_positions
+from masksynth.verify.pack_bounds import bound_positions, count_bounds, price_bounds
 from tests.pack.families import family_of, merged_of
 from tests.pack.strategies import ROUTE, causal_samples, segmented_samples
 from tests.partitions import partitions
@@ -91,6 +91,11 @@ def test_packing_and_bounds_against_all_partitions(samples, more, mode):
     least = least_positions(samples, limit, mode)
     assert bounds.free <= bounds.kept <= least <= sum(batch.positions for batch in batches)
     assert bounds.free <= least_positions(samples, limit, "split") or mode == "separate"
+    # counted for batches that a search improves, and raised for those that it returns
+    counted = count_bounds(table, limit, mode == "split", mode == "separate", least + 1)
+    raised = price_bounds(counted, least)
+    assert counted.bounds.kept <= raised.kept <= least
+    assert raised.kept >= bounds.kept
 
 
 @settings(max_examples=60, deadline=None)

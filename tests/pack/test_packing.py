@@ -71,7 +71,7 @@ def test_real_samples_come_back_and_every_label_is_there_once(tmp_path, name, ma
         assert record["positions"] == trie_positions(samples)
         assert (record["gap"], record["proved_minimal"], record["windows"]) == (0, True, 1)
     assert record["pairs"]["merged"] == sum(batch.mask.pairs for batch in packed)
-    assert set(record["seconds"]) == {"read", "merge", "check", "write"}
+    assert set(record["seconds"]) == {"read", "merge", "search", "check", "write"}
 
 
 @settings(max_examples=100, deadline=None)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from masksynth.pack.fill_batches import _fill_runs, _join_runs
 from masksynth.pack.holdings import holdings_of, least_bins, least_positions
+from masksynth.pack.search_batches import Search
 from masksynth.pack.subforests import count_positions
 from tests.pack.test_layout import chained, forest_of_texts
 from tests.partitions import partitions
@@ -64,5 +65,5 @@ def test_samples_that_no_batch_cuts_are_distributed_as_one(drawn, data):
     assert count_positions(joined, batch[joined_unit]).tolist() == expected
     limit = max(count_positions(forest, unit).tolist()) + data.draw(st.integers(0, 5))
     if sum(forest.length - forest.shared) > limit:
-        together = _fill_runs(forest, unit, limit, 0).tolist()
-        assert _fill_runs(joined, joined_unit, limit, 0)[run].tolist() == together
+        together = _fill_runs(forest, unit, limit, Search()).tolist()
+        assert _fill_runs(joined, joined_unit, limit, Search())[run].tolist() == together

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import masksynth as ms
 from masksynth.sparse import SparseProblem, reduce
 from masksynth_solvers.sparse.component_task import ComponentTask
+from masksynth_solvers.sparse.limited_rc2 import MINIMIZATION, LimitedRC2
 from masksynth_solvers.sparse.rank_engines import rank_engines
 from tests.sparse.relations import chain, grid, one_class, random_poset
 
@@ -53,3 +55,21 @@ def test_the_rank_does_not_depend_on_the_numbers_of_positions():
 
 def test_without_swaps_blocks_are_not_symmetric():
     assert ranked(blocks(6, 3), 2, swaps=0)[0] == "maxsat"
+
+
+@pytest.mark.parametrize(
+    ("relation", "layers", "edges", "minimized"),
+    [(one_class(7), 3, 11, True), (blocks(4, 3), 3, 20, True), (chain(11), 3, 16, False), (blocks(6, 2), 3, 22, False)],
+)
+def test_cores_are_minimized_where_many_positions_can_be_swapped(monkeypatch, relation, layers, edges, minimized):
+    limits = []
+
+    def is_core(self, assumptions, conflicts):
+        limits.append(conflicts)
+        return original(self, assumptions, conflicts)
+
+    original = LimitedRC2._is_core
+    monkeypatch.setattr(LimitedRC2, "_is_core", is_core)
+    answer = ms.sparsify(relation, layers=layers, backend="maxsat")
+    assert (answer.status, answer.objective.value) == (ms.Status.OPTIMAL, edges)
+    assert (MINIMIZATION in limits) == minimized

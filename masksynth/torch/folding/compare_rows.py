@@ -78,14 +78,15 @@ def compare_rows(
     limits : Limits
         Its ``max_length`` holds.
     """
-    merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0))
+    with torch.inference_mode(False):  # tensors of inference mode are not saved for a backward pass
+        merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0))
     if isinstance(merged, str):
         return None
     size, device = int(rows.offset[1]), call.ids.device
     derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
-    columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
     row = int(rows.place[0]) // call.ids.shape[1]
     with without_randomness(backbone), gathered_again(root, backbone):
+        columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
         with torch.no_grad():
             own_rows = last_hidden(run_inside(backbone, _own_arguments(call, row, facts)))
         own = own_rows[row if len(own_rows) > 1 else 0, columns]

@@ -9,7 +9,11 @@ from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.modules.module import (
+    _global_forward_hooks_with_kwargs,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
 
 from masksynth.errors import InvalidInstance
 from masksynth.torch.model_check.compare_outputs import output_rows
@@ -108,6 +112,8 @@ def record_calls(run: Callable[[], Any], size: int) -> tuple[Any, tuple[ModelCal
     finally:
         for handle in handles:
             handle.remove()
+            # torch forgets this entry, and torch.compile would warn of global hooks from then on
+            _global_forward_hooks_with_kwargs.pop(handle.id, None)
     return result, tuple(calls)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,7 @@ def why_rows_stay_shuffled(trainer: Any) -> str | None:
     str or None
         The reason, as the rest of the sentence "rows stay shuffled: ...".
     """
-    import trl
-
+    trl: Any = import_module("trl")
     kind = next((kind for kind in (trl.GRPOTrainer, trl.RLOOTrainer) if isinstance(trainer, kind)), None)
     if kind is None:
         return f"{type(trainer).__name__} is neither GRPOTrainer nor RLOOTrainer"

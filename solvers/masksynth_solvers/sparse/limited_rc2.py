@@ -15,7 +15,7 @@ ATTEMPTS = 200
 
 
 class LimitedRC2(RC2):  # type: ignore[misc]
-    """RC2 of PySAT; cores are reduced, and the bound of a core's sum is raised, as far as few conflicts prove.
+    """RC2 of PySAT; with ``minz``, cores are reduced; the bound of a core's sum is raised; both by few conflicts.
 
     ``calls`` counts the calls of the solver in both.
     """
@@ -34,6 +34,8 @@ class LimitedRC2(RC2):  # type: ignore[misc]
 
         PySAT's method gives up at the first attempt that reaches its limit.
         """
+        if not self.minz:
+            return
         open_literals = sorted(self.core, key=lambda literal: self.wght[literal])
         needed: list[int] = []
         last = self.calls + ATTEMPTS

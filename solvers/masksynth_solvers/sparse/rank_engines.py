@@ -9,13 +9,12 @@ import numpy as np
 from masksynth.posets import Relation
 from masksynth.sparse import positions_between
 from masksynth_solvers.sparse.component_task import ComponentTask
+from masksynth_solvers.sparse.symmetry import is_symmetric
 
 TALL = 0.9
 """A component is tall if this part of its positions lies on one chain ..."""
 LONG = 18
 """... of at least so many positions."""
-SYMMETRIC = 1.0
-"""A component is symmetric if it has at least so many swaps per position, as blocks of three or more members have."""
 
 
 def rank_engines(task: ComponentTask, names: Sequence[str], swaps: int = 0) -> list[str]:
@@ -33,15 +32,9 @@ def rank_engines(task: ComponentTask, names: Sequence[str], swaps: int = 0) -> l
     swaps : int
         Number of swaps of the component's formula.
     """
-    is_sat_first = task.problem.depth == 2 and (_is_symmetric(task, swaps) or _is_tall(task))
+    is_sat_first = task.problem.depth == 2 and (is_symmetric(task.component.edges, swaps) or _is_tall(task))
     order = ("sat", "maxsat", "cpsat") if is_sat_first else ("maxsat", "sat", "cpsat")
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
-
-
-def _is_symmetric(task: ComponentTask, swaps: int) -> bool:
-    """Return whether there are many swaps for the number of positions of a component."""
-    used = {position for edge in task.component.edges for position in edge[-2:]}
-    return swaps >= SYMMETRIC * len(used)
 
 
 def _is_tall(task: ComponentTask) -> bool:

@@ -14,6 +14,7 @@ from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread, run_stoppable
 from masksynth_solvers.sparse.conflict_budget import ConflictBudget
 from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.symmetry import is_symmetric
 
 CONFLICTS = 24_000
 """Conflicts per unit of effort: no totalizer of the total weight slows the solver down, as it does in ``sat``."""
@@ -36,7 +37,9 @@ class Rc2:
         formula.extend(self.formula.clauses)
         costs = [(variable, weight) for variable, weight in self.formula.weights.items() if weight]
         formula.extend([[-variable] for variable, _ in costs], weights=[weight for _, weight in costs])
-        self.rc2 = run_in_thread(lambda: LimitedRC2(formula, solver="cd19", exhaust=True))
+        # Cores that differ by swaps shrink a lot; elsewhere the calls cost more than smaller cores save.
+        symmetric = is_symmetric(self.formula.edges, len(self.formula.swaps))
+        self.rc2 = run_in_thread(lambda: LimitedRC2(formula, solver="cd19", exhaust=True, minz=symmetric))
 
     def advance(self, known: Standing, effort: float, until: float | None) -> Standing:
         """Find cores until the formula is satisfied, or the conflicts are used up."""

@@ -21,8 +21,21 @@ import numpy as np
 from masksynth.sparse import Component, Edge, SparseProblem
 from masksynth_solvers.sparse.path_encoding import Formula
 
+SYMMETRIC = 1.0
+"""Formulas with so many swaps per position are symmetric: classes, and blocks of three or more members each."""
 MAX_CHECKS = 500_000
 """Maximum number of edges that are compared with their images to find swaps; neighbours in a group come first."""
+
+
+def is_symmetric(edges: Iterable[tuple[int, ...]], swaps: int) -> bool:
+    """Return whether there are many swaps for the number of positions at the edges.
+
+    Examples
+    --------
+    >>> is_symmetric([(1, 0), (2, 1), (0, 2)], 3), is_symmetric([(1, 0), (2, 1), (0, 2)], 2)
+    (True, False)
+    """
+    return swaps >= SYMMETRIC * len({position for edge in edges for position in edge[-2:]})
 
 
 def add_swaps(formula: Formula, swaps: Iterable[Edge]) -> None:

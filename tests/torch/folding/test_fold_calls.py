@@ -221,6 +221,20 @@ def test_copies_and_files_are_not_folded(tmp_path):
         assert (second.report().folded, folded.report().calls) == (1, 0)
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_a_first_call_without_gradients(mode):
+    model = llama()
+    with mode(), fold(model, strict=True) as folded:
+        rows = ROWS.input_ids.clone()
+        merged = model(
+            input_ids=rows,
+            attention_mask=ROWS.attention_mask.clone(),
+            position_ids=rows.new_zeros(rows.shape) + torch.arange(rows.shape[1]),
+        )
+        assert merged.logits.shape[:2] == SHAPE
+    assert (folded.report().checks, folded.report().folded) == (1, 1)
+
+
 def test_same_rows_same_merged_order():
     model, orders = llama(), []
     with fold(model) as folded:

@@ -102,6 +102,29 @@ def test_router_losses_are_those_of_the_rows(name, argument):
     assert merged[argument][0].shape == plain[argument][0].shape
 
 
+ROPES = {
+    "dynamic": {"max_position_embeddings": 16},
+    "longrope": {"short_factor": [1.0, 1.5], "long_factor": [2.0, 3.0], "original_max_position_embeddings": 16},
+}
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("kind", ROPES)
+def test_rotary_frequencies_that_depend_on_the_longest_row(kind, wide):
+    settings = dict(ROPES[kind])
+    outer = {"max_position_embeddings": settings.pop("max_position_embeddings", 64)}
+    rope = {"rope_type": kind, "factor": 4.0, "rope_theta": 10000.0, **settings}
+    entry = EXACT["Llama"].with_settings(rope_parameters=rope, **outer)
+    rows = pad([row[:14] for row in texts()]) if wide else pad(texts())
+    if wide:  # pads reach beyond the limit, no token does
+        rows = Rows(*(torch.nn.functional.pad(part, (0, 14)) for part in rows))
+    with DoublePrecision():
+        plain = step(make_model(entry, "sdpa"), rows)
+        model = make_model(entry, "sdpa")
+        with fold(model, strict=True):
+            assert apart(step(model, rows), plain) < TOLERANCE
+
+
 @pytest.mark.parametrize("returned", [True, False])
 def test_hidden_states_and_tuples(returned):
     model, rows = make_model(EXACT["Llama"], "sdpa"), pad(texts())

@@ -299,3 +299,9 @@ def test_rounding_that_follows_other_tokens_is_no_mixing():
     rounded = wrong(model, batch, inputs=call)
     assert "mixes positions without a mask" not in str(rounded)
     assert rounded.diagnosis.name == plain.diagnosis.name == "causal"
+
+
+def test_recording_leaves_no_global_hooks():
+    """Else calls of compiled modules warn of them."""
+    record_calls(lambda: torch.nn.Linear(2, 2)(torch.zeros(1, 2)), 3)
+    assert not torch.nn.modules.module._has_any_global_hook()

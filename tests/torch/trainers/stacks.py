@@ -10,6 +10,8 @@ import torch
 from datasets import Dataset, disable_progress_bars
 from transformers import (
     AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     MixtralConfig,
@@ -44,6 +46,15 @@ ROWS = 32
 def llama(dtype=torch.float32, seed=0):
     torch.manual_seed(seed)
     return LlamaForCausalLM(LlamaConfig(**SIZES, eos_token_id=1)).to(dtype)
+
+
+def gpt2(kind=GPT2LMHeadModel, seed=0, **more):
+    """A model that computes in float64 throughout (Llama's norms and rotary tables are float32 in any model)."""
+    torch.manual_seed(seed)
+    sizes = {"vocab_size": 48, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "initializer_range": 0.3}
+    rates = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
+    tokens = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+    return kind(GPT2Config(**sizes, **rates, **tokens, **more)).double()
 
 
 def saved(model):

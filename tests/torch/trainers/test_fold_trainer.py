@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from peft import LoraConfig
-from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
+from transformers import GPT2ForSequenceClassification
 
 from masksynth.errors import Unsupported
 from masksynth.torch.trainers import fold_trainer
 from tests.torch.trainers import stacks
 from tests.torch.trainers.record import apart, train
+from tests.torch.trainers.stacks import gpt2
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of trl, transformers, accelerate and torch
-DOUBLE = torch.float64
-
-
-def gpt2(kind=GPT2LMHeadModel, seed=0, **more):
-    """A model that computes in float64 throughout (Llama's norms and rotary tables are float32 in any model)."""
-    torch.manual_seed(seed)
-    sizes = {"vocab_size": 48, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "initializer_range": 0.3}
-    rates = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
-    tokens = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
-    return kind(GPT2Config(**sizes, **rates, **tokens, **more)).to(DOUBLE)
 
 
 def gpt2_reward():
