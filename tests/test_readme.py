@@ -91,10 +91,14 @@ def test_the_savings_are_those_of_solve_and_of_the_kernel_benchmark() -> None:
 
 
 def test_the_python_runs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    training, solving = texts("python")
+    folding, training, solving = texts("python")
     monkeypatch.chdir(tmp_path)
     ms.pack_samples(folder / "samples.jsonl", "packed")
     names: dict[str, object] = {"model": tiny_model()}
+    names["trainer"] = tiny_trainer(names["model"], tmp_path)
+    exec(compile(folding.text, "README.md", "exec"), names)
+    report = names["folded"].report()  # type: ignore[attr-defined]
+    assert (report.folded, report.tokens, report.positions) == (2, 2 * 24, 2 * 12)
     exec(compile(training.text, "README.md", "exec"), names)
     assert str(names["batch"]).startswith("TrainingBatch(PackedBatch(2 samples, 4 positions, 4 loss edges)")
     assert names["loss"].item() > 0  # type: ignore[attr-defined]
@@ -115,6 +119,16 @@ def tiny_model() -> object:
     shape = {"vocab_size": 16, "n_positions": 64, "n_embd": 8, "n_layer": 1, "n_head": 1}
     dropout = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
     return GPT2LMHeadModel(GPT2Config(**shape, **dropout, bos_token_id=None, eos_token_id=None))
+
+
+def tiny_trainer(model: object, folder: Path) -> object:
+    """Return a trainer of transformers that takes two steps on four rows of six tokens, which share four."""
+    from transformers import Trainer, TrainingArguments
+
+    rows = [[3, 4, 5, 6, last, 2 * last] for last in range(4, 8)]
+    data = [{"input_ids": row, "labels": row} for row in rows]
+    shape = {"per_device_train_batch_size": 4, "max_steps": 2, "report_to": "none", "use_cpu": True}
+    return Trainer(model, TrainingArguments(str(folder / "trainer"), **shape), train_dataset=data)
 
 
 def test_links_lead_somewhere() -> None:
