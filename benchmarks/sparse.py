@@ -24,7 +24,7 @@ from benchmarks.measure import machine, metered
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
 from benchmarks.results import Result, read_result, table
-from benchmarks.sparse_tables import Cell, Run, check_agreement, summarize
+from benchmarks.sparse_tables import Cell, Run, check_agreement, check_comparable, summarize
 from masksynth.posets import Relation
 from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.sparse.engines import PORTFOLIO, engine
@@ -159,18 +159,21 @@ def measure_cases(cases: Sequence[Case], limit: float, methods: Sequence[str]) -
 def measure_sparse(
     max_size: int, limit: float, folder: Path | None, methods: Sequence[str] = tuple(SHORT_NAMES)
 ) -> Result:
-    """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``.
+    """Measure solved cases and CPU seconds by method and by family.
 
-    Figures of methods that are not run are those of ``sparse.json`` in the folder, if it is there.
+    A run of all methods writes ``cactus.svg`` into ``folder``. Figures of methods that are not run are those of
+    ``sparse.json`` in the folder, if it is there; it must have the same cases and limit.
     """
     cases = suite(max_size)
     run = [name for short, name in SHORT_NAMES.items() if short in methods]
-    path = folder / "sparse.json" if folder is not None else None
-    stored = read_result(path) if path is not None and len(run) < len(METHODS) and path.exists() else None
+    path = folder / "sparse.json" if folder is not None and len(run) < len(METHODS) else None
+    if path is not None and path.exists():
+        check_comparable(len(cases), limit, read_result(path))
     cells = measure_cases(cases, limit, run)
-    if folder is not None:
+    stored = read_result(path) if path is not None and path.exists() else None  # other methods may have ended meanwhile
+    if folder is not None and len(run) == len(METHODS):
         solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in run}
-        cactus(folder / "cactus.svg", solved, len(cases), limit, sum(method in DEFAULTS for method in run))
+        cactus(folder / "cactus.svg", solved, len(cases), limit)
     return summarize(Run(cases, cells, limit, machine()), METHODS, stored)
 
 

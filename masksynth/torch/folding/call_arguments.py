@@ -119,6 +119,35 @@ def read_call(named: dict[str, Any]) -> Call | str:
     return Call(ids, mask, positions, named.get("cu_seq_lens_q"), numbers, named.get("use_cache"), others)
 
 
+def reads_pads(named: Mapping[str, Any]) -> bool:
+    """Return whether a label is predicted by a masked token, as the first token of a row behind pads is.
+
+    Parameters
+    ----------
+    named : mapping
+        Arguments of a model with a head, by name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mask, labels = torch.tensor([[0, 0, 1, 1]]), torch.tensor([[-100, -100, 5, 6]])
+    >>> reads_pads({"attention_mask": mask, "labels": labels})
+    True
+    >>> reads_pads({"attention_mask": mask, "labels": labels.masked_fill(labels == 5, -100)})
+    False
+    >>> reads_pads({"attention_mask": mask, "shift_labels": labels.roll(-1, 1)})
+    True
+    """
+    mask, labels, shifted = (named.get(name) for name in ("attention_mask", "labels", "shift_labels"))
+    if not isinstance(mask, Tensor) or mask.ndim != 2:
+        return False
+    given = labels if shifted is None else shifted
+    if not isinstance(given, Tensor) or given.shape != mask.shape or given.is_floating_point():
+        return False
+    predicted, predictor = (given[:, 1:], mask[:, :-1]) if shifted is None else (given, mask)
+    return bool(((predicted != -100) & (predictor == 0)).any())
+
+
 def _is_cache(value: Any) -> bool:
     return hasattr(value, "get_seq_length") or type(value).__name__.endswith("Cache")
 

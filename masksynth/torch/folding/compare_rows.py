@@ -85,7 +85,7 @@ def compare_rows(
     size, device = int(rows.offset[1]), call.ids.device
     derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
     row = int(rows.place[0]) // call.ids.shape[1]
-    with torch.inference_mode(False), without_randomness(backbone), gathered_again(root, backbone):
+    with without_randomness(backbone), gathered_again(root, backbone):
         columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
         with torch.no_grad():
             own_rows = last_hidden(run_inside(backbone, _own_arguments(call, row, facts)))

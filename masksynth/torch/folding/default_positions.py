@@ -57,7 +57,7 @@ def _probes(runs: RecordedRuns, pad: Any) -> list[tuple[Tensor, Tensor]]:
     ids, mask = runs.ids(), runs.ones()
     mask[0, :PADS] = mask[0, HOLE] = 0
     probes = [(ids, mask)]
-    if isinstance(pad, int) and 0 <= pad < runs.model.get_input_embeddings().num_embeddings:
+    if isinstance(pad, int) and 0 <= pad < runs.vocabulary_size:
         probes.append((ids.masked_fill(mask == 0, pad), mask))
     return probes
 

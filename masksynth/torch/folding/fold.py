@@ -16,7 +16,7 @@ import torch
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch.folding.backbone import Found, find_backbone, inner_models, is_transformers
-from masksynth.torch.folding.call_arguments import Call, name_arguments, read_call
+from masksynth.torch.folding.call_arguments import Call, name_arguments, read_call, reads_pads
 from masksynth.torch.folding.compare_rows import compare_rows
 from masksynth.torch.folding.fold_check import check_call
 from masksynth.torch.folding.merge_call import Limits, Masks, Merged, merge_rows, read_call_rows
@@ -46,13 +46,13 @@ class Fold:
         self._passed = Counter[str]()
         self._seconds = 0.0
         advice = "compile the layers, or the model without fullgraph=True"
-        before, after, end = (
+        before, after, begin, end = (
             torch.compiler.disable(function, reason=f"fold merges rows on the host: {advice}")  # type: ignore[no-untyped-call]
-            for function in (self._before, self._after, self._after_outer)
+            for function in (self._before, self._after, self._before_outer, self._after_outer)
         )
         self._detach = [attach(self.backbone, before, after, self)]
         if self.outer is not None:
-            self._detach.append(attach(self.outer, None, end))
+            self._detach.append(attach(self.outer, begin, end))
 
     @property
     def facts(self) -> ModelFacts | None:
@@ -140,11 +140,15 @@ class Fold:
         call = read_call(name_arguments(self._signature, args, kwargs))
         if isinstance(call, str):
             return call
-        with self._bypass():  # facts are read, and rows compared, by running the backbone
+        # facts are read, and rows compared, by running the backbone; inference tensors have no derivative
+        with self._bypass(), torch.inference_mode(False):
             rows = read_call_rows(call, self._facts)
             if isinstance(rows, str):
                 return rows
-            merged = merge_rows(call, rows, self._facts, self._masks, self._limits)
+            if vars(self._thread).pop("reads_pads", False):
+                merged: Merged | str = "labels"  # other ranks may merge, and check together with this one
+            else:
+                merged = merge_rows(call, rows, self._facts, self._masks, self._limits)
             compare = partial(self._compare, call)
             checks = check_call(self.backbone, call, rows, merged, self._facts, compare)
         with self._lock:
@@ -164,6 +168,11 @@ class Fold:
         with self._lock:
             self._seconds += time.perf_counter() - began
         return result
+
+    def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note whether the loss of the model reads pads, whose hidden states a merged call does not have."""
+        if not self._is_bypassed:
+            self._thread.reads_pads = reads_pads(name_arguments(inspect.signature(module.forward), args, kwargs))
 
     def _after_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Raise if a forward of the model did not call the backbone, so that it ran unmerged without a word."""

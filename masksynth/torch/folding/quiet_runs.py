@@ -81,7 +81,10 @@ def keep_embeddings(model: torch.nn.Module, ids: Tensor) -> Iterator[list[Tensor
         return leaves[-1]
 
     with ExitStack() as stack:
-        for module in model.modules():
-            if isinstance(module, torch.nn.Embedding):
-                stack.callback(module.register_forward_hook(hook).remove)
+        # adapters wrap embeddings: what comes out of the wrapper is the leaf, also if it calls no Embedding
+        found = {id(module): module for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+        if hasattr(model, "get_input_embeddings"):
+            found[id(model.get_input_embeddings())] = model.get_input_embeddings()
+        for module in found.values():
+            stack.callback(module.register_forward_hook(hook).remove)
         yield leaves

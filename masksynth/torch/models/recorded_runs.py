@@ -51,9 +51,15 @@ class RecordedRuns:
         parameters = inspect.signature(self.model.forward).parameters.values()
         return any(part.name == "position_ids" or part.kind is part.VAR_KEYWORD for part in parameters)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids; adapters wrap the embeddings and do not tell."""
+        parts = self.model.get_input_embeddings().modules()
+        return int(next(part.num_embeddings for part in parts if hasattr(part, "num_embeddings")))
+
     def ids(self) -> Tensor:
         """Return token ids ``[1, TOKENS]`` that no config names as special, distinct where the vocabulary allows."""
-        size = self.model.get_input_embeddings().num_embeddings
+        size = self.vocabulary_size
         special = {number for number in token_ids_of(self.model.config) if 0 <= number < size}
         plain = [token for token in range(size) if token not in special] or list(range(size))
         return torch.tensor([[plain[(5 * i + 2) % len(plain)] for i in range(TOKENS)]], device=self.device)

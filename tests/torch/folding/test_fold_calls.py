@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, DynamicCache, LlamaForCausalLM
 
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.torch import fold
 from tests.torch.folding.rows import apart, flatten, pad, step, texts
 from tests.torch.model_zoo import EXACT, make_model
@@ -53,6 +53,42 @@ def test_calls_that_pass_through_are_counted_by_reason(reason):
     assert (report.calls, report.folded, dict(report.passed), report.ratio) == (1, 0, {reason: 1}, 1)
     with fold(model, strict=True), pytest.raises(Unsupported, match=rf"strict fold: .* not merged \({reason}\)"):
         model.base_model(**PASSED[reason](model))
+
+
+def test_a_loss_that_reads_pads_is_the_models_own():
+    model, rows = llama(), pad(texts(), left=True)
+    labels = rows.input_ids.masked_fill(rows.attention_mask == 0, -100)
+    plain = model(**rows._asdict(), labels=labels).loss
+    with fold(model) as folded:
+        assert model(**rows._asdict(), labels=labels).loss == plain
+        labels[:, 1:][(rows.attention_mask == 0)[:, :-1]] = -100
+        loss = model(**rows._asdict(), labels=labels).loss
+    assert (dict(folded.report().passed), folded.report().folded) == ({"labels": 1}, 1)
+    assert torch.allclose(loss, model(**rows._asdict(), labels=labels).loss)
+
+
+def test_validation_without_gradients_may_come_first():
+    model = llama()
+    with fold(model, strict=True):
+        with torch.inference_mode():
+            model(input_ids=ROWS.input_ids)
+        merged = step(model, ROWS)
+    assert apart(merged, step(model, ROWS)) < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft, about names in transformers
+@pytest.mark.parametrize("options", [{"target_modules": ["embed_tokens"]}, {"trainable_token_indices": [9, 12]}])
+def test_adapters_of_embeddings(options):
+    torch.manual_seed(0)
+    options = {"target_modules": ["q_proj"], **options}
+    model = get_peft_model(llama(torch.float64), LoraConfig(r=2, init_lora_weights=False, **options))
+    plain = step(model, ROWS)
+    with fold(model, strict=True):
+        assert apart(step(model, ROWS), plain) < 1e-6
+    layer = model.get_base_model().model.layers[1].mlp  # the check derives by what the adapter returns
+    layer.register_forward_hook(lambda module, args, output: output + 1e-6 * output.roll(1, 1))
+    with pytest.raises((Unsupported, WrongAnswer)), fold(model, strict=True):
+        step(model, ROWS)
 
 
 def test_rows_of_pads_only_pass_through():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from peft import LoraConfig
 from transformers import GPT2ForSequenceClassification
 
 from masksynth.errors import Unsupported
+from masksynth.torch import trainers
 from masksynth.torch.trainers import fold_trainer
 from tests.torch.trainers import stacks
 from tests.torch.trainers.record import apart, train
@@ -139,3 +142,9 @@ def test_a_model_made_anew_by_train_is_refused():
     trainer = stacks.Trainer(model_init=lambda: stacks.llama(), args=stacks.settings(stacks.TrainingArguments))
     with pytest.raises(Unsupported, match="model_init makes another model"):
         fold_trainer(trainer)
+
+
+def test_no_module_has_the_name_of_a_public_function():
+    """Importing a module sets it on its package, where it would hide a function of the same name."""
+    folder = Path(trainers.__file__).parent
+    assert not {path.stem for path in folder.glob("*.py")} & set(trainers.__all__)
