@@ -139,3 +139,9 @@ def test_a_model_made_anew_by_train_is_refused():
     trainer = stacks.Trainer(model_init=lambda: stacks.llama(), args=stacks.settings(stacks.TrainingArguments))
     with pytest.raises(Unsupported, match="model_init makes another model"):
         fold_trainer(trainer)
+
+
+def test_noise_by_the_length_of_the_sequence_is_refused():
+    trainer = stacks.transformers_trainer(stacks.llama(), neftune_noise_alpha=5.0)
+    with pytest.raises(Unsupported, match="neftune_noise_alpha"):
+        fold_trainer(trainer)
