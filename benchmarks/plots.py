@@ -7,13 +7,12 @@ from pathlib import Path
 
 from masksynth.search.cactus import draw_cactus
 
+COMPARED = 4
+"""Number of methods at the start that are drawn dashed: those that masksynth is compared with."""
 SHORTEST = 0.01
 
 
-def cactus(path: Path, solved: Mapping[str, Sequence[float]], cases: int, limit: float, dashed: int) -> None:
-    """Draw how many cases each method proves within a time; ``solved`` maps methods to CPU seconds of their proofs.
-
-    The first ``dashed`` methods, those that masksynth is compared with, are drawn dashed.
-    """
+def cactus(path: Path, solved: Mapping[str, Sequence[float]], cases: int, limit: float) -> None:
+    """Draw how many cases each method proves within a time; ``solved`` maps methods to CPU seconds of their proofs."""
     counts = dict.fromkeys(solved, cases)
-    draw_cactus(path, solved, counts, limit, shortest=SHORTEST, clock="CPU seconds", dashed=dashed, force=True)
+    draw_cactus(path, solved, counts, limit, shortest=SHORTEST, clock="CPU seconds", dashed=COMPARED, force=True)

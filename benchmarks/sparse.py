@@ -159,8 +159,9 @@ def measure_cases(cases: Sequence[Case], limit: float, methods: Sequence[str]) -
 def measure_sparse(
     max_size: int, limit: float, folder: Path | None, methods: Sequence[str] = tuple(SHORT_NAMES)
 ) -> Result:
-    """Measure solved cases and CPU seconds by method and by family; write ``cactus.svg`` into ``folder``.
+    """Measure solved cases and CPU seconds by method and by family.
 
+    A run of all methods writes ``cactus.svg`` into ``folder``.
     Figures of methods that are not run are those of ``sparse.json`` in the folder, if it is there.
     """
     cases = suite(max_size)
@@ -168,9 +169,9 @@ def measure_sparse(
     path = folder / "sparse.json" if folder is not None else None
     stored = read_result(path) if path is not None and len(run) < len(METHODS) and path.exists() else None
     cells = measure_cases(cases, limit, run)
-    if folder is not None:
+    if folder is not None and len(run) == len(METHODS):
         solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in run}
-        cactus(folder / "cactus.svg", solved, len(cases), limit, sum(method in DEFAULTS for method in run))
+        cactus(folder / "cactus.svg", solved, len(cases), limit)
     return summarize(Run(cases, cells, limit, machine()), METHODS, stored)
 
 

@@ -12,16 +12,20 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges, row_of_entry, run_starts
+from masksynth.mask.csr import repeat_ranges, run_starts
 from masksynth.mask.intervals import check_table, coalesce_sorted
-from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 
 MOST_INTERVALS = 1 << 17
 """Intervals that are read at once, if a row of blocks does not have more."""
 MOST_CELLS = 1 << 22
 """Blocks of a grid that are held at once, if a row of blocks does not have more."""
-CELLS_PER_CODE = 16
-"""Sums over a range of codes that is longer than this for each code need more time in an array than by sorting."""
+CELLS_PER_INTERVAL = 4
+"""Cells for each interval from which adding in an array takes longer than sorting."""
+
+
+Bounds = list[tuple[Int64Array, Int32Array]]
+"""For the ends of intervals, and for their starts: (code of the block that holds each, number of its keys below it)."""
 
 
 class BlockRuns(NamedTuple):
@@ -94,21 +98,44 @@ def _find_runs(mask: Mask, offset: Int64Array, first: int, queries: int, keys: i
     along j is nonzero in two blocks, so each interval changes the number of pairs at four blocks, by sums of 0 in all.
     """
     width = count_grid(mask.size, queries, keys)[1] + 2
-    row = row_of_entry(offset) // queries * width
+    intervals = np.diff(np.append(offset[:-1:queries], offset[-1]))  # of each row of blocks
+    row = np.repeat(np.arange(len(intervals)) * width, intervals)
+    ends: Bounds = []
+    for bounds in (mask.key_end, mask.key_start):
+        bound = bounds[offset[0] : offset[-1]]
+        block = bound // np.int32(keys)
+        ends.append((row + block, bound - block * np.int32(keys)))
+    is_dense = len(intervals) * width <= CELLS_PER_INTERVAL * len(row)
+    code, step = (_add_in_array if is_dense else _add_sorted)(ends, keys, len(intervals) * width)
+    pairs = step.cumsum()  # the steps of each row of blocks sum to 0, so that every row begins at 0
+    inside = np.flatnonzero(pairs > 0)  # the last sum is 0, so that each of these has a successor
+    at, start = np.divmod(code[inside], width)
+    return BlockRuns(at + first, start, start + code[inside + 1] - code[inside], pairs[inside])
+
+
+def _add_in_array(ends: Bounds, keys: int, cells: int) -> tuple[Int64Array, Int64Array]:
+    """Return the steps of `_find_runs` by adding in an array with an entry for each code."""
+    (last, rest_of_end), (first, rest_of_start) = ends
+    step = keys * (np.bincount(first, minlength=cells) - np.bincount(last, minlength=cells))
+    # integers far below 2^53, exact in float64
+    kept = np.bincount(last, rest_of_end, cells) - np.bincount(first, rest_of_start, cells)
+    whole = kept.astype(np.int64)
+    step += whole
+    step[1:] -= whole[:-1]
+    changed = np.flatnonzero(step)
+    return changed, step[changed]
+
+
+def _add_sorted(ends: Bounds, keys: int, _: int) -> tuple[Int64Array, Int64Array]:
+    """Return the steps of `_find_runs` by sorting the codes."""
     codes, steps = [], []
-    for bounds, sign in ((mask.key_end, 1), (mask.key_start, -1)):
-        block, rest = np.divmod(bounds[offset[0] : offset[-1]], np.int32(keys))
-        code = row + block
+    for (code, rest), sign in zip(ends, (1, -1), strict=True):
         begins = np.flatnonzero(run_starts(code))  # intervals of one block follow one another: sum them before sorting
         kept = np.add.reduceat(rest, begins, dtype=np.int64) if len(begins) else np.zeros(0, np.int64)
         entries = np.diff(begins, append=len(code))
         codes += [code[begins], code[begins] + 1]
         steps += [sign * (kept - keys * entries), -sign * kept]
-    code, step = sum_by_code(np.concatenate(codes), np.concatenate(steps))
-    pairs = step.cumsum()  # the steps of each row of blocks sum to 0, so that every row begins at 0
-    inside = np.flatnonzero(pairs > 0)  # the last sum is 0, so that each of these has a successor
-    at, start = np.divmod(code[inside], width)
-    return BlockRuns(at + first, start, start + code[inside + 1] - code[inside], pairs[inside])
+    return sum_by_code(np.concatenate(codes), np.concatenate(steps))
 
 
 def sum_by_code(codes: Int64Array, values: Int64Array) -> tuple[Int64Array, Int64Array]:
@@ -119,10 +146,6 @@ def sum_by_code(codes: Int64Array, values: Int64Array) -> tuple[Int64Array, Int6
     >>> [part.tolist() for part in sum_by_code(np.array([7, 2, 7, 5]), np.array([1, 1, -1, 3]))]
     [[2, 5], [1, 3]]
     """
-    if int(codes.max(initial=0)) <= CELLS_PER_CODE * len(codes):
-        dense = np.bincount(codes, values)  # integers far below 2^53, exact in float64
-        changed = np.flatnonzero(dense)
-        return changed, dense[changed].astype(np.int64)
     order = np.argsort(codes)
     codes, values = codes[order], values[order]
     begins = np.flatnonzero(run_starts(codes))

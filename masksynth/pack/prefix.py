@@ -269,9 +269,9 @@ def common_prefixes(code: AnyArray, start: Int64Array, length: Int64Array) -> In
         shared[active] = equal = np.minimum(equal + np.where(differing, first, step), shorter[active])
         active, step = active[~differing & (equal < shorter[active])], min(2 * step, LONGEST)
     for pair in active.tolist():
-        equal, size = int(shared[pair]), int(shorter[pair])
-        left, right = (code[begin + equal : begin + size] for begin in start[pair : pair + 2].tolist())
+        known, size = int(shared[pair]), int(shorter[pair])
+        left, right = (code[begin + known : begin + size] for begin in start[pair : pair + 2].tolist())
         differs = left != right
-        first = int(differs.argmax())  # 0 too if there is no difference
-        shared[pair] = equal + first if differs[first] else size
+        same = int(differs.argmax())  # 0 too if there is no difference
+        shared[pair] = known + same if differs[same] else size
     return np.append(np.zeros(min(len(start), 1), np.int64), shared)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from masksynth.export.blocks import block_counts
-from masksynth.mask.csr import distinct
 from masksynth.pack.batch import PackedBatch
 from masksynth.pack.costs import Shape, separate_pairs
 from masksynth.pack.journal import Record
@@ -115,11 +114,13 @@ def count_samples(table: SampleTable) -> Counter[str]:
 def count_batch(batch: PackedBatch) -> Counter[str]:
     """Return the counts of one batch."""
     blocks = block_counts(batch.mask)
+    labelled = np.zeros(batch.positions, bool)
+    labelled[batch.loss_position] = True
     return Counter(
         positions=batch.positions,
         live_tokens=len(batch.sample_position),
         loss_edges=len(batch.loss_label),
-        labelled_positions=len(distinct(batch.loss_position)),
+        labelled_positions=int(np.count_nonzero(labelled)),
         pairs_merged=batch.mask.pairs,
         blocks_full=blocks.full,
         blocks_partial=blocks.partial,

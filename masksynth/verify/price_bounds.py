@@ -25,8 +25,11 @@ from masksynth.verify.price_sets import Chosen, Priced, Tree, best_set, price_se
 
 LARGEST = 1 << 23
 """Most entries of the table of one dynamic program; beyond it, no prices are sought."""
-EFFORT = 1 << 30
-"""Most entries of all tables of one linear program: about a second."""
+EFFORT = 1 << 31
+"""Most entries of all tables of one linear program, with what its rounds cost besides: about two seconds."""
+STEP, COLUMN = 1 << 11, 1 << 12
+"""A step of a dynamic program costs as much as so many entries before it fills any, a set of the linear program in each
+round as so many: with narrow tables these are most of the time."""
 SCALE = 1 << 36
 """Prices are integers of at most this size, so that sums of them are exact."""
 
@@ -113,15 +116,17 @@ def _raise_prices(
     if size > LARGEST:
         return 0
     program = _Program(tree, copies, cost)
-    best, centre = 0.0, None
-    for _ in range(EFFORT // size):
+    best, centre, effort = 0.0, None, EFFORT
+    while effort > 0:
         prices = program.prices()
+        effort -= COLUMN * len(program.sets)
         added = False
         # prices of the program oscillate; those halfway to the best ones so far are tried first (Wentges 1997)
         for tried in (prices,) if centre is None else ((prices + centre) / 2, prices):
             whole = np.floor(tried * (SCALE / max(float(tried.max(initial=0)), 1e-9))).astype(np.int64)
             unit_price, class_price = whole[: tree.units], whole[tree.units :]
             priced = price_sets(tree, unit_price, class_price, limit)
+            effort -= size + STEP * len(tree.steps)
             value, nodes = bound(unit_price, class_price, priced)
             if value > best:
                 best, centre = value, tried

@@ -118,6 +118,9 @@ def test_sparse_masks_are_proved_by_every_method(tmp_path):
     assert [record["family"] for record in families] == expected
     assert sum(record["cases"] for record in families) == cases
     assert all(record[method] == record["cases"] for record in families for method in METHODS)
+    assert "Proved by no method of the last table (RC2, default; sat; maxsat; auto): none." in sparse.notes
+    drawing = (tmp_path / "cactus.svg").read_text()
+    assert all(f">{method} ({cases})<" in drawing for method in METHODS)
     again = measure(tmp_path, "sparse", "--max-size", 4, "--limit", 30, "--methods", "rc2,auto")["sparse"]
     assert again.command.endswith("--methods rc2,auto")
     kept, new = sparse.tables[0].rows, again.tables[0].rows
@@ -130,9 +133,6 @@ def test_sparse_masks_are_proved_by_every_method(tmp_path):
     refused = benchmark("sparse", "--max-size", 3, "--limit", 30, "--methods", "rc2", "--write", tmp_path)
     assert refused.returncode == 1
     assert "to keep the figures of methods that are not run" in refused.stderr
-    assert "Proved by no method: none." in sparse.notes
-    drawing = (tmp_path / "cactus.svg").read_text()
-    assert all(f">{method} ({cases})<" in drawing for method in METHODS)
 
 
 @pytest.mark.slow
@@ -295,6 +295,11 @@ def test_stored_counts_of_proofs_agree():
         assert r["solved in 1 s"] <= r["solved"] == sum(record[r["method"]] for record in families) <= r["cases"]
         assert abs(r["total CPU s"] + 5 * (r["cases"] - r["solved"]) - r["total CPU s, a miss as the limit"]) < 1
     assert all(max(record[method] for method in METHODS) <= record["cases"] for record in families)
+    by_case = sparse.tables[2].records()
+    for r in sparse.tables[0].records():
+        seconds = [record.get(r["method"], "not stored") for record in by_case]
+        if "not stored" not in seconds:
+            assert sum(second is not None for second in seconds) == r["solved"]
     for r in stored("reach").tables[0].records():
         assert abs(r["ratio"] - r["auto"] / r["CP-SAT, default"]) < 0.06
 

@@ -217,7 +217,9 @@ def test_a_window_of_which_all_samples_are_left_out(tmp_path, layout, segments):
     assert summary.record()["skipped_samples"] == [0, 2]
     assert [s["id"] for s in unpack_samples(tmp_path / "out")] == [1]
     assert list(pack_batches(rows[:1], max_length=7, skip_long=True, layout=layout)) == []
-    assert pack_samples(rows[:1], tmp_path / "none", max_length=7, skip_long=True, layout=layout).record()["batches"] == 0
+    assert (
+        pack_samples(rows[:1], tmp_path / "none", max_length=7, skip_long=True, layout=layout).record()["batches"] == 0
+    )
 
 
 def test_a_batch_may_be_filled_to_the_last_position():

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masksynth.verify import set_bounds
+from masksynth.verify import price_bounds, set_bounds
 from masksynth.verify.holdings import classes_of_nodes
 from masksynth.verify.pack_bounds import sum_copies
+from masksynth.verify.price_sets import tree_of_classes
 from masksynth.verify.set_bounds import bound_sets
 from tests.partitions import partitions
 
@@ -105,3 +106,24 @@ def test_classes_that_cross_are_spread_over_their_units():
     weight = [30, 30, 30, 0, 41, 42, 43, 44, 45, 46]
     least = least_sum(sets, weight, 190)
     assert 0.9 * least < bound_of(sets, weight, 190, enough=10**9) <= least
+
+
+def test_the_effort_counts_linear_programs_too(monkeypatch):
+    """A table of few entries does not allow thousands of linear programs, which are what takes the time."""
+    rng = np.random.default_rng(5)
+    sets = [set(rng.choice(12, 3, False).tolist()) | {12 + unit} for unit in range(40)]
+    weight = np.array([*rng.integers(2, 9, 12), *rng.integers(1, 4, 40)])
+    node, unit = np.array([(node, unit) for unit, nodes in enumerate(sets) for node in nodes], np.int64).T
+    holdings = classes_of_nodes(node, unit, weight)
+    tree = tree_of_classes(holdings, np.diff(holdings.offset))
+    solved = []
+    prices = price_bounds._Program.prices
+    monkeypatch.setattr(price_bounds._Program, "prices", lambda program: solved.append(1) or prices(program))
+    copies = np.ones(len(holdings.weight), np.int64)
+    bounds = []
+    for effort in (1 << 21, 1 << 24):
+        monkeypatch.setattr(price_bounds, "EFFORT", effort)
+        solved.clear()
+        bounds.append(price_bounds.bound_nodes(holdings, tree, copies, 40, 10**9))
+        assert 1 <= len(solved) <= 1 + effort // (price_bounds.COLUMN * len(sets))
+    assert 0 < bounds[0] <= bounds[1]

@@ -137,8 +137,8 @@ def read_call_rows(call: Call, facts: ModelFacts | None) -> TokenRows | str:
 
 def _check_stated_starts(call: Call, starts: BoolArray | None) -> None:
     """Raise if arguments of varlen attention begin packed rows elsewhere than position ids do."""
-    given = (None if part is None else part.cpu().numpy() for part in (call.lengths, call.row_numbers))
-    stated = varlen_starts(*given, (call.ids.shape[0], call.ids.shape[1]))
+    cumulative, number = (None if part is None else part.cpu().numpy() for part in (call.lengths, call.row_numbers))
+    stated = varlen_starts(cumulative, number, (call.ids.shape[0], call.ids.shape[1]))
     if stated is None:
         return
     if starts is None:

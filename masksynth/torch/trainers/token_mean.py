@@ -80,5 +80,5 @@ class TokenMean:
         on_gpu = "nccl" in dist.get_backend(self._group)  # type: ignore[arg-type]
         device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
         summed = torch.zeros((), dtype=torch.float64, device=device) if count is None else count.detach().to(device)
-        dist.all_reduce(summed, group=self._group)  # type: ignore[arg-type]
+        dist.all_reduce(summed, group=self._group)
         return float(summed), dist.get_world_size(self._group)  # type: ignore[arg-type]
