@@ -8,7 +8,7 @@ import inspect
 import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, DynamicCache, LlamaForCausalLM
+from transformers import AutoModelForSequenceClassification, CTRLConfig, CTRLLMHeadModel, DynamicCache, LlamaForCausalLM
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch import fold
@@ -75,6 +75,15 @@ def test_validation_without_gradients_may_come_first():
             model(input_ids=ROWS.input_ids)
         merged = step(model, ROWS)
     assert apart(merged, step(model, ROWS)) < 1e-3
+
+
+def test_embeddings_that_are_scaled_in_place():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "dff": 24}
+    model = CTRLLMHeadModel(CTRLConfig(**sizes, resid_pdrop=0.0, embd_pdrop=0.0))
+    plain = step(model, ROWS)
+    with fold(model, strict=True):
+        assert apart(step(model, ROWS), plain) < 1e-4
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft, about names in transformers
