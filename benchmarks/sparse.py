@@ -24,7 +24,7 @@ from benchmarks.measure import machine, metered
 from benchmarks.plots import cactus
 from benchmarks.relations import Case, suite
 from benchmarks.results import Result, read_result, table
-from benchmarks.sparse_tables import Cell, Run, check_agreement, summarize
+from benchmarks.sparse_tables import Cell, Run, check_agreement, check_comparable, summarize
 from masksynth.posets import Relation
 from masksynth.sparse import Component, SparseProblem, reduce
 from masksynth.sparse.engines import PORTFOLIO, engine
@@ -161,14 +161,16 @@ def measure_sparse(
 ) -> Result:
     """Measure solved cases and CPU seconds by method and by family.
 
-    A run of all methods writes ``cactus.svg`` into ``folder``.
-    Figures of methods that are not run are those of ``sparse.json`` in the folder, if it is there.
+    A run of all methods writes ``cactus.svg`` into ``folder``. Figures of methods that are not run are those of
+    ``sparse.json`` in the folder, if it is there; it must have the same cases and limit.
     """
     cases = suite(max_size)
     run = [name for short, name in SHORT_NAMES.items() if short in methods]
-    path = folder / "sparse.json" if folder is not None else None
-    stored = read_result(path) if path is not None and len(run) < len(METHODS) and path.exists() else None
+    path = folder / "sparse.json" if folder is not None and len(run) < len(METHODS) else None
+    if path is not None and path.exists():
+        check_comparable(len(cases), limit, read_result(path))
     cells = measure_cases(cases, limit, run)
+    stored = read_result(path) if path is not None and path.exists() else None  # other methods may have ended meanwhile
     if folder is not None and len(run) == len(METHODS):
         solved = {method: sorted(cell.seconds for cell in cells[method] if cell.value is not None) for method in run}
         cactus(folder / "cactus.svg", solved, len(cases), limit)

@@ -74,15 +74,10 @@ def summarize(run: Run, order: Sequence[str], stored: Result | None) -> Result:
     order : sequence of str
         All methods, in the order of the tables.
     stored : Result or None
-        The result from which the figures of methods outside this run are taken; without it they are left out.
-
-    Raises
-    ------
-    ValueError
-        If the stored run had other cases or another limit.
+        The result from which the figures of methods outside this run are taken (of the same cases and limit); without
+        it they are left out.
     """
     parts = [_by_first(part) for part in stored.tables] if stored else [{}, {}, {}]
-    _check_comparable(run, parts[0], stored)
     methods = [method for method in order if method in run.cells or method in parts[0]]
     by_case = _by_case(run, methods, parts[2])
     notes = (f"Limit {run.limit:g} CPU seconds a cell.", _kept(run, methods), *_open_and_new(run.cases, by_case))
@@ -94,14 +89,13 @@ def _by_first(part: Table) -> Records:
     return {str(record[part.columns[0]]): record for record in part.records()}
 
 
-def _check_comparable(run: Run, by_method: Records, stored: Result | None) -> None:
-    if stored is None:
-        return
-    counts = {record["cases"] for record in by_method.values()}
-    if counts != {len(run.cases)} or f" --limit {run.limit:g} " not in f"{stored.command} ":
+def check_comparable(cases: int, limit: float, stored: Result) -> None:
+    """Raise ValueError if a stored run had other cases or another limit."""
+    counts = {record["cases"] for record in stored.tables[0].records()}
+    if counts != {cases} or f" --limit {limit:g} " not in f"{stored.command} ":
         raise ValueError(
-            f"expected a stored run of {len(run.cases)} cases with --limit {run.limit:g}, to keep the figures of "
-            f"methods that are not run; got {sorted(counts)} cases by '{stored.command}': run all methods"
+            f"expected a stored run of {cases} cases with --limit {limit:g}, to keep the figures of methods that are "
+            f"not run; got {sorted(counts)} cases by '{stored.command}': run all methods"
         )
 
 
@@ -170,12 +164,12 @@ def _open_and_new(cases: Sequence[Case], by_case: Table) -> tuple[str, str, str]
         if not provers and UNKNOWN not in record.values():
             missed.append(case.title)
         elif record.get("auto") == "-":
-            lost.append(f"{case.title} ({'; '.join(provers)})")
+            lost.append(f"{case.title} ({' and '.join(provers)})")
         if case.optimum is None and provers:
-            new.append(f"{case.title}: {record['edges']} ({'; '.join(provers)})")
+            new.append(f"{case.title}: {record['edges']} ({' and '.join(provers)})")
     listed = "; ".join(by_case.columns[2:])
     return (
-        f"Proved by no method of the last table ({listed}): {', '.join(missed) or 'none'}.",
-        f"Proved by another of them and not by auto: {', '.join(lost) or 'none'}.",
-        f"Optima that neither the tables nor the manifest have: {', '.join(new) or 'none'}.",
+        f"Proved by no method of the last table ({listed}): {'; '.join(missed) or 'none'}.",
+        f"Proved by another of them and not by auto: {'; '.join(lost) or 'none'}.",
+        f"Optima that neither the tables nor the manifest have: {'; '.join(new) or 'none'}.",
     )

@@ -7,18 +7,18 @@ from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from masksynth.torch.trainers.fold_trainer import TrainerFold, fold_trainer
     from masksynth.torch.trainers.group_order import why_rows_stay_shuffled
     from masksynth.torch.trainers.lightning_callbacks import FoldCallback, TokenMeanCallback
     from masksynth.torch.trainers.packed_trainer import PackedTrainer
     from masksynth.torch.trainers.token_mean import TokenMean
+    from masksynth.torch.trainers.trainer_fold import TrainerFold, fold_trainer
 
 _HOMES = {
-    "fold_trainer": ("TrainerFold", "fold_trainer"),
     "group_order": ("why_rows_stay_shuffled",),
     "lightning_callbacks": ("FoldCallback", "TokenMeanCallback"),
     "packed_trainer": ("PackedTrainer",),
     "token_mean": ("TokenMean",),
+    "trainer_fold": ("TrainerFold", "fold_trainer"),
 }
 """Module of this package -> its public names."""
 _MODULES = {name: f"masksynth.torch.trainers.{module}" for module, names in _HOMES.items() for name in names}

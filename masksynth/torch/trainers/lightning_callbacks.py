@@ -10,8 +10,8 @@ from torch import Tensor
 
 from masksynth.torch.folding.fold import Fold, fold
 from masksynth.torch.folding.report import FoldReport
-from masksynth.torch.trainers.fold_trainer import POSITIONS, TOKENS
 from masksynth.torch.trainers.token_mean import TokenMean
+from masksynth.torch.trainers.trainer_fold import POSITIONS, TOKENS
 
 
 class FoldCallback(Callback):

@@ -29,7 +29,8 @@ class EpochBatches(BatchSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch."""
-        self.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        sampler: Any = self.sampler
+        sampler.set_epoch(epoch)
 
 
 class PackedLoader(DataLoader[TrainingBatch]):
@@ -37,7 +38,8 @@ class PackedLoader(DataLoader[TrainingBatch]):
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch."""
-        self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        batches: Any = self.batch_sampler
+        batches.set_epoch(epoch)
 
 
 class PackedTrainer(Trainer):
@@ -102,8 +104,9 @@ class PackedTrainer(Trainer):
         **options: Any,
     ) -> None:
         _refuse(args, options)
-        several = isinstance(eval_dataset, Mapping)
-        named = {name: _open(part) for name, part in eval_dataset.items()} if several else _open(eval_dataset)  # type: ignore[union-attr,arg-type]
+        named: Any = _open(eval_dataset) if not isinstance(eval_dataset, Mapping) else None
+        if isinstance(eval_dataset, Mapping):
+            named = {name: _open(part) for name, part in eval_dataset.items()}
         collator = Collator(model=model) if data_collator is None else data_collator
         data = {"train_dataset": _open(train_dataset), "eval_dataset": named, "data_collator": collator}
         super().__init__(model=model, args=args, **data, **options)
@@ -117,8 +120,10 @@ class PackedTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> PackedLoader:
         """Return the batches of this process, in the folder's order."""
-        data = self.eval_dataset if eval_dataset is None else eval_dataset
-        data = self.eval_dataset[data] if isinstance(self.eval_dataset, dict) and data in self.eval_dataset else data
+        stored: Any = self.eval_dataset
+        data = stored if eval_dataset is None else eval_dataset
+        if isinstance(stored, dict) and isinstance(data, str) and data in stored:
+            data = stored[data]
         if data is None:
             raise InvalidInstance("evaluation without eval_dataset", "", "pass a folder of masksynth pack")
         return self._loader(_open(data), self.args.eval_batch_size, False)
@@ -133,11 +138,11 @@ class PackedTrainer(Trainer):
         ranks = {"rank": args.process_index, "ranks": args.world_size}
         costs = data.positions if args.world_size > 1 and shuffle else None
         sampler = PackedSampler(data, seed=seed, shuffle=shuffle, costs=costs, **ranks)
-        workers = {"num_workers": args.dataloader_num_workers, "pin_memory": False}
+        workers: dict[str, Any] = {"num_workers": args.dataloader_num_workers, "pin_memory": False}
         if args.device.type == "cuda":
             workers["pin_memory"] = args.dataloader_pin_memory
         batches = EpochBatches(sampler, size, drop_last=False)
-        return PackedLoader(data, batch_sampler=batches, collate_fn=self.data_collator, **workers)  # type: ignore[arg-type]
+        return PackedLoader(data, batch_sampler=batches, collate_fn=self.data_collator, **workers)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """Return the sum of the weights of all loss edges of an optimizer step, over all processes."""
@@ -178,7 +183,8 @@ class PackedTrainer(Trainer):
     ) -> EvalLoopOutput:
         """Return the mean loss over all loss edges of a folder."""
         # not prepared by accelerate before a training: what it has prepared for evaluation, it would not wrap again
-        model = self._wrap_model(self.model, training=False)
+        whole: Any = self.model
+        model = self._wrap_model(whole, training=False)
         model.eval()
         self.callback_handler.eval_dataloader = dataloader
         total, weight, samples = torch.zeros((), dtype=torch.float64), 0.0, 0
@@ -205,7 +211,8 @@ class PackedTrainer(Trainer):
         return int(super().floating_point_ops({"input_ids": inputs.input_ids}))
 
     def _track_num_input_tokens(self, inputs: Any) -> None:
-        super()._track_num_input_tokens({"input_ids": inputs.input_ids, "attention_mask": inputs.input_ids >= 0})
+        counted = {"input_ids": inputs.input_ids, "attention_mask": inputs.input_ids >= 0}
+        super()._track_num_input_tokens(counted)  # type: ignore[no-untyped-call]
 
 
 def _open(data: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from peft import LoraConfig
 from transformers import GPT2ForSequenceClassification
 
 from masksynth.errors import Unsupported
+from masksynth.torch import trainers
 from masksynth.torch.trainers import fold_trainer
 from tests.torch.trainers import stacks
 from tests.torch.trainers.record import apart, train
@@ -145,3 +148,9 @@ def test_noise_by_the_length_of_the_sequence_is_refused():
     trainer = stacks.transformers_trainer(stacks.llama(), neftune_noise_alpha=5.0)
     with pytest.raises(Unsupported, match="neftune_noise_alpha"):
         fold_trainer(trainer)
+
+
+def test_no_module_has_the_name_of_a_public_function():
+    """Importing a module sets it on its package, where it would hide a function of the same name."""
+    folder = Path(trainers.__file__).parent
+    assert not {path.stem for path in folder.glob("*.py")} & set(trainers.__all__)
