@@ -78,8 +78,7 @@ def compare_rows(
     limits : Limits
         Its ``max_length`` holds.
     """
-    with torch.inference_mode(False):  # tensors of inference mode are not saved for a backward pass
-        merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0))
+    merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0))
     if isinstance(merged, str):
         return None
     size, device = int(rows.offset[1]), call.ids.device

@@ -63,7 +63,7 @@ def _is_random(name: str, value: Any) -> bool:
 
 
 @contextmanager
-def keep_embeddings(model: torch.nn.Module, ids: Tensor) -> Iterator[list[Tensor]]:
+def keep_embeddings(model: Any, ids: Tensor) -> Iterator[list[Tensor]]:
     """Make the embeddings of these token ids leaves of the graph, and give them in a list as they are computed.
 
     Parameters
@@ -78,7 +78,7 @@ def keep_embeddings(model: torch.nn.Module, ids: Tensor) -> Iterator[list[Tensor
         if not args or args[0].shape != ids.shape or not torch.equal(args[0], ids):
             return None
         leaves.append(output.detach().requires_grad_())
-        return leaves[-1]
+        return leaves[-1].clone()  # some models scale their embeddings in place
 
     # adapters wrap embeddings: what comes out of the wrapper is the leaf, also if it calls no Embedding
     found: dict[int, Any] = {id(part): part for part in model.modules() if isinstance(part, torch.nn.Embedding)}

@@ -141,6 +141,8 @@ def fold_trainer(
     """
     if getattr(trainer, "model_init", None) is not None:
         raise Unsupported("model_init makes another model at each train(), which is not folded; pass model=")
+    if getattr(trainer.args, "neftune_noise_alpha", None) is not None:
+        raise Unsupported("neftune_noise_alpha: the noise depends on the length of the sequence; set it to None")
     options: dict[str, Any] = {"max_length": max_length, "min_ratio": min_ratio, "strict": strict}
     together, reason = _regroups(trainer, keep_groups)
     models = {"policy": trainer.model, "reference": getattr(trainer, "ref_model", None)}

@@ -8,10 +8,11 @@ import inspect
 import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, DynamicCache, LlamaForCausalLM
+from transformers import AutoModelForSequenceClassification, CTRLConfig, CTRLLMHeadModel, DynamicCache, LlamaForCausalLM
 
-from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
+from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch import fold
+from masksynth.torch.folding.quiet_runs import keep_embeddings
 from tests.torch.folding.rows import apart, flatten, pad, step, texts
 from tests.torch.model_zoo import EXACT, make_model
 
@@ -76,6 +77,15 @@ def test_validation_without_gradients_may_come_first():
     assert apart(merged, step(model, ROWS)) < 1e-3
 
 
+def test_embeddings_that_are_scaled_in_place():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "dff": 24}
+    model = CTRLLMHeadModel(CTRLConfig(**sizes, resid_pdrop=0.0, embd_pdrop=0.0))
+    plain = step(model, ROWS)
+    with fold(model, strict=True):
+        assert apart(step(model, ROWS), plain) < 1e-4
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of peft, about names in transformers
 @pytest.mark.parametrize("options", [{"target_modules": ["embed_tokens"]}, {"trainable_token_indices": [9, 12]}])
 def test_adapters_of_embeddings(options):
@@ -85,6 +95,11 @@ def test_adapters_of_embeddings(options):
     plain = step(model, ROWS)
     with fold(model, strict=True):
         assert apart(step(model, ROWS), plain) < 1e-6
+    backbone = model.get_base_model().base_model
+    with keep_embeddings(backbone, ROWS.input_ids) as leaves:  # by which the check derives
+        output = backbone(input_ids=ROWS.input_ids).last_hidden_state
+    [gradient] = torch.autograd.grad(output.square().sum(), leaves[-1:])
+    assert gradient.abs().max() > 0
     model = get_peft_model(llama(torch.float64), LoraConfig(r=2, init_lora_weights=False, **options))  # not yet checked
     layer = model.get_base_model().model.layers[1].mlp  # the check derives by what the adapter returns
     layer.register_forward_hook(lambda module, args, output: output + 1e-6 * output.roll(1, 1))

@@ -144,6 +144,12 @@ def test_a_model_made_anew_by_train_is_refused():
         fold_trainer(trainer)
 
 
+def test_noise_by_the_length_of_the_sequence_is_refused():
+    trainer = stacks.transformers_trainer(stacks.llama(), neftune_noise_alpha=5.0)
+    with pytest.raises(Unsupported, match="neftune_noise_alpha"):
+        fold_trainer(trainer)
+
+
 def test_no_module_has_the_name_of_a_public_function():
     """Importing a module sets it on its package, where it would hide a function of the same name."""
     folder = Path(trainers.__file__).parent
