@@ -80,11 +80,12 @@ def keep_embeddings(model: Any, ids: Tensor) -> Iterator[list[Tensor]]:
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # some models scale their embeddings in place
 
+    # adapters wrap embeddings: what comes out of the wrapper is the leaf, also if it calls no Embedding
+    found: dict[int, Any] = {id(part): part for part in model.modules() if isinstance(part, torch.nn.Embedding)}
+    whole: Any = model
+    if hasattr(model, "get_input_embeddings"):
+        found[id(whole.get_input_embeddings())] = whole.get_input_embeddings()
     with ExitStack() as stack:
-        # adapters wrap embeddings: what comes out of the wrapper is the leaf, also if it calls no Embedding
-        found = {id(module): module for module in model.modules() if isinstance(module, torch.nn.Embedding)}
-        if hasattr(model, "get_input_embeddings"):
-            found[id(model.get_input_embeddings())] = model.get_input_embeddings()
         for module in found.values():
             stack.callback(module.register_forward_hook(hook).remove)
         yield leaves

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers, accelerate
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     path = tmp_path_factory.mktemp("ranks")
-    write_folder(path / "folder")
-    return run_ranks(path / "folder", path / "out"), PackedDataset(path / "folder")
+    folder = write_folder(path / "packed")
+    return run_ranks(folder, path / "out"), PackedDataset(folder)
 
 
 def test_a_folded_trainer_in_ddp(found):
