@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, CTRLConfig, CTRLLMHeadModel, DynamicCache, LlamaForCausalLM
 
-from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.torch import fold
 from masksynth.torch.folding.quiet_runs import keep_embeddings
 from tests.torch.folding.rows import apart, flatten, pad, step, texts
