@@ -16,6 +16,8 @@ VARLEN = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq
 """Arguments of varlen attention: the rows of a packed call; a merged call has none."""
 READ = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "use_cache", *CACHES, *VARLEN)
 """Arguments that are replaced in a merged call; all others travel along."""
+UNREAD = ("shift_labels",)
+"""What models with a head hand on to their backbone among other arguments, and no backbone reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,7 @@ def read_call(named: dict[str, Any]) -> Call | str:
         return "argument position_ids"
     others = {name: value for name, value in named.items() if name not in READ}
     # a tensor with a dimension may hold one value for each token, or images
-    foreign = [name for name, value in others.items() if _holds_tensor(value)]
+    foreign = [name for name, value in others.items() if name not in UNREAD and _holds_tensor(value)]
     if foreign:
         return f"argument {foreign[0]}"
     numbers = named.get("seq_idx")

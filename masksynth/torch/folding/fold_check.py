@@ -23,7 +23,7 @@ LENGTHS = 24
 
 
 class Checked(NamedTuple):
-    """What was checked for one backbone, for each (attention, dtype, device).
+    """What was checked for one backbone, for each setting: (attention, dtype, device, training or not).
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def check_call(
         If the merged row is not that of the model's own run, on this rank or another.
     """
     checked = _CHECKED.setdefault(backbone, Checked(set(), set()))
-    setting = facts.setting if facts is not None else _setting(backbone)
+    setting = (*(facts.setting if facts is not None else _setting(backbone)), backbone.training)
     sizes = _sizes(facts)
     longest = int(rows.index.max(initial=-1)) + 1
     wanted = {size for size in sizes if (size < longest and not isinstance(merged, str))}

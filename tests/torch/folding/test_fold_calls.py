@@ -107,6 +107,18 @@ def test_adapters_of_embeddings(options):
         step(model, ROWS)
 
 
+def test_labels_of_a_loss_that_takes_them_shifted_do_not_keep_rows_from_merging():
+    model, rows = llama(torch.float64), pad(texts())
+    mask = rows.attention_mask
+    labels = rows.input_ids.masked_fill(mask == 0, -100)
+    shifted = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], -100)], 1)
+    arguments = {"input_ids": rows.input_ids, "attention_mask": mask, "labels": labels, "shift_labels": shifted}
+    plain = model(**arguments).loss
+    with fold(model, strict=True) as folded:
+        assert torch.allclose(model(**arguments).loss, plain, rtol=1e-9)
+    assert folded.report().folded == 1
+
+
 def test_rows_of_pads_only_pass_through():
     model = llama()
     mask = torch.zeros_like(ROWS.attention_mask)

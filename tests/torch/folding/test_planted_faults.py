@@ -155,3 +155,16 @@ def test_each_window_is_checked_once():
             assert (rows.input_ids.shape[1] > WINDOW) == (checks == 2)
             step(model, rows)
             assert folded.report().checks == checks
+
+
+def test_a_layer_that_mixes_only_in_training_is_found_after_evaluation():
+    model = make_model(EXACT["Llama"], "sdpa", torch.float32).eval()
+    layer = model.model.layers[0].mlp
+    layer.register_forward_hook(lambda module, args, output: output + 0.1 * output.roll(1, 1) * module.training)
+    with fold(model) as folded:
+        for _ in range(2):
+            train(model)
+        assert folded.report().checks == 1
+        model.train()
+        with pytest.raises(WrongAnswer, match=r"hidden states (differ|depend)"):
+            train(model)
