@@ -40,8 +40,8 @@ def groups() -> list[tuple[Tensor, Tensor]]:
 def small_model(kind: str) -> Any:
     """Return a model with random weights."""
     torch.manual_seed(0)
-    shape = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4)
-    shape |= dict(vocab_size=60, num_key_value_heads=2)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+    shape |= {"vocab_size": 60, "num_key_value_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(**shape)) if kind == "llama" else Qwen2ForCausalLM(Qwen2Config(**shape))
     model.set_attn_implementation("sdpa")
     return model
@@ -74,8 +74,8 @@ def verl_run(padded: bool, fused: bool, bucket: int = 0) -> Run:
         },
         batch_size=[len(rows)],
     )
-    facts = dict(temperature=TEMPERATURE, calculate_entropy=True, use_remove_padding=not padded, pad_token_id=0)
-    sums = dict(dp_size=1, batch_num_tokens=sum(map(len, answers)), global_batch_size=len(rows))
+    facts = {"temperature": TEMPERATURE, "calculate_entropy": True, "use_remove_padding": not padded, "pad_token_id": 0}
+    sums = {"dp_size": 1, "batch_num_tokens": sum(map(len, answers)), "global_batch_size": len(rows)}
     tensordict_utils.assign_non_tensor(batch, use_fused_kernels=fused, **facts, **sums)
     config = ActorConfig(strategy="fsdp", rollout_n=4, ppo_micro_batch_size_per_gpu=len(rows), entropy_coeff=0.01)
 
@@ -89,9 +89,7 @@ def verl_run(padded: bool, fused: bool, bucket: int = 0) -> Run:
         engine.module, engine.use_ulysses_sp = model, False
         engine.pad_to_length, engine.pad_to_length_bucket = bucket > 0, bucket
         engine.compute_entropy_from_logits = entropy_from_logits
-        engine.engine_config = SimpleNamespace(
-            entropy_checkpointing=False, entropy_from_logits_with_chunking=False
-        )
+        engine.engine_config = SimpleNamespace(entropy_checkpointing=False, entropy_from_logits_with_chunking=False)
         try:  # as FSDPEngineWithLMHead.forward_step does
             inputs, arguments = engine.prepare_model_inputs(batch)
             output = model(**inputs, use_cache=False)
@@ -140,12 +138,12 @@ def stub_packages() -> None:
         result = values.new_zeros(batch * length, *values.shape[1:])
         return result.index_copy(0, index, values).unflatten(0, (batch, length))
 
-    padding = dict(
-        unpad_input=unpad_input,
-        pad_input=pad_input,
-        index_first_axis=lambda values, index: values[index],
-        rearrange=lambda values, pattern: values.flatten(0, 1),
-    )
+    padding = {
+        "unpad_input": unpad_input,
+        "pad_input": pad_input,
+        "index_first_axis": lambda values, index: values[index],
+        "rearrange": lambda values, pattern: values.flatten(0, 1),
+    }
     names = ["flash_attn", "flash_attn.utils", "deepspeed", "deepspeed.ops", "deepspeed.ops.adam"]
     contents: dict[str, dict[str, Any]] = {name: {} for name in names}
     contents |= {"flash_attn.bert_padding": padding, "flash_attn.utils.distributed": {"all_gather": None}}
