@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from masksynth.torch import fold
+from masksynth.torch import Fold, fold
 
 TEMPERATURE = 0.7
 LIMIT = 1e-5
@@ -47,7 +47,7 @@ def small_model(kind: str) -> Any:
     return model
 
 
-def verl_run(padded: bool, fused: bool, bucket: int = 0) -> Run:
+def verl_run(padded: bool, fused: bool, bucket: int = 0, patched: bool = True) -> Run:
     """Return the pass of verl's FSDP engine for its policy loss."""
     import verl.workers.engine.fsdp.transformer_impl as engines
     from tensordict import TensorDict
@@ -82,9 +82,10 @@ def verl_run(padded: bool, fused: bool, bucket: int = 0) -> Run:
     def run(model: Any) -> tuple[dict[str, Tensor], Tensor]:
         plain_forward = type(model).forward
         monkey_patch.is_trl_available = lambda: False  # it patches a class that newer versions have not
-        monkey_patch.apply_monkey_patch(
-            model, use_remove_padding=not padded, use_fused_kernels=fused, fused_kernels_backend="torch"
-        )
+        if patched:
+            monkey_patch.apply_monkey_patch(
+                model, use_remove_padding=not padded, use_fused_kernels=fused, fused_kernels_backend="torch"
+            )
         engine = object.__new__(engines.FSDPEngineWithLMHead)  # its constructor wants a GPU
         engine.module, engine.use_ulysses_sp = model, False
         engine.pad_to_length, engine.pad_to_length_bucket = bucket > 0, bucket
@@ -170,32 +171,61 @@ def measure(model: Any, run: Run) -> tuple[dict[str, Tensor], list[Tensor]]:
     model.zero_grad()
     results, loss = run(model)
     loss.backward()
-    return {**results, "loss": loss}, [part.grad.clone() for part in model.parameters()]
+    gradient = [part.grad for part in model.parameters()]
+    whole = [part.full_tensor() if hasattr(part, "full_tensor") else part.clone() for part in gradient]
+    return {**results, "loss": loss}, whole
 
 
-def compare(kind: str, run: Run) -> tuple[dict[str, float], str]:
-    """Return the largest relative difference of each result and of the gradient, and what was folded."""
+def differences(plain: Any, merged: Any) -> dict[str, float]:
+    """Return the largest relative difference of each result, and of the gradient that of norms."""
+    far = {name: float((merged[0][name] - value).abs().max() / value.abs().max()) for name, value in plain[0].items()}
+    norm = sum(float(part.square().sum()) for part in plain[1]) ** 0.5
+    apart = sum(float((a - b).square().sum()) for a, b in zip(merged[1], plain[1], strict=True)) ** 0.5
+    return {**far, "gradient": apart / norm}
+
+
+def compare(kind: str, run: Run) -> tuple[dict[str, float], Fold]:
+    """Return the differences of one pass, plain and folded, and the fold."""
     model = small_model(kind)
-    plain, plain_gradient = measure(model, run)
+    plain = measure(model, run)
     with fold(model, strict=True) as folded:
-        merged, gradient = measure(model, run)
-    far = {name: float((merged[name] - value).abs().max() / value.abs().max()) for name, value in plain.items()}
-    norm = sum(float(part.square().sum()) for part in plain_gradient) ** 0.5
-    apart = sum(float((a - b).square().sum()) for a, b in zip(gradient, plain_gradient, strict=True)) ** 0.5
-    report = folded.report()
-    return {**far, "gradient": apart / norm}, f"{report.tokens} -> {report.positions}"
+        merged = measure(model, run)
+    return differences(plain, merged), folded
+
+
+def compare_sharded(kind: str, strategy: str) -> tuple[dict[str, float], Fold]:
+    """Return the same for a module that verl's engine builds, folded by ``fold_verl``."""
+    from examples.rl_stacks.sharded import build
+
+    run = verl_run(padded=False, fused=False, patched=False)
+    _, module = build(small_model(kind), strategy, folded=False)
+    engine, merged = build(small_model(kind), strategy, folded=True)
+    return differences(measure(module, run), measure(merged, run)), engine.fold
+
+
+def comparisons() -> Iterator[tuple[str, Callable[[str], tuple[dict[str, float], Fold]]]]:
+    """Yield what is compared, by name: a kind of model -> differences, and the fold."""
+    for name, run in passes():
+        yield name, partial(compare, run=run)
+    from examples.rl_stacks.sharded import use_cpu
+
+    use_cpu()
+    for strategy in ("fsdp2", "fsdp"):
+        yield f"verl, built by {strategy}, remove padding, logits", partial(compare_sharded, strategy=strategy)
 
 
 def main() -> int:
-    """Print one line for each pass; return 1 if one is further apart than rounding."""
+    """Print one line for each pass; return 1 if one is further apart than rounding, or was not folded."""
     torch.set_num_threads(1)
-    worst = 0.0
-    for name, run in passes():
+    good = True
+    for name, run in comparisons():
         for kind in ("llama", "qwen2"):
-            far, counts = compare(kind, run)
-            worst = max(worst, *far.values())
+            far, folded = run(kind)
+            report = folded.report()
+            good &= max(far.values()) < LIMIT and report.folded == report.calls > 0
+            counts = f"{report.tokens} -> {report.positions}"
             print(f"{name}, {kind}: {counts}", *(f"{part} {value:.0e}" for part, value in far.items()), sep="; ")
-    return int(not worst < LIMIT)
+    return int(not good)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Fold each model that verl's FSDP engine builds, before it is sharded: name this module as the model's external_lib."""
+"""Fold each model that verl's FSDP engine builds, before it is sharded.
+
+Set ``actor_rollout_ref.model.external_lib`` to the name of this module.
+"""
 
 from __future__ import annotations
 
