@@ -104,7 +104,7 @@ def record_options(options: ChatOptions, name: str, template: Any) -> dict[str, 
     Examples
     --------
     >>> sorted(record_options(ChatOptions(), "tokenizer", "{{ messages }}"))[:4]
-    ['any_order', 'chat_template', 'diverging', 'hash']
+    ['any_order', 'chat_template', 'diverging', 'drop_nulls']
     """
     values = {option.name: getattr(options, option.name) for option in fields(ChatOptions)}
     record = {**values, "template_args": dict(options.template_args)}

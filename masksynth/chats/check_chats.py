@@ -131,7 +131,7 @@ def split_pair(fields: dict[str, Any], place: str) -> dict[str, Any]:
     Examples
     --------
     >>> split_pair({"chosen": "2 + 3 = 5", "rejected": "2 + 3 = 6"}, "a:1")
-    {'prompt': '2 + 3 =', 'chosen': ' 5', 'rejected': ' 6'}
+    {'chosen': ' 5', 'rejected': ' 6', 'prompt': '2 + 3 ='}
     """
     chosen, rejected = fields.get("chosen"), fields.get("rejected")
     if "prompt" in fields or type(chosen) is not type(rejected) or not isinstance(chosen, (str, list)) or not rejected:
