@@ -217,8 +217,8 @@ def fold(
     backbone : torch.nn.Module or str, optional
         The module below the heads, or its dotted name; by default the model's ``base_model``.
     max_length : int, optional
-        Most positions of one merged row; more become several rows of one call. By default 8,192 for dense masks, no
-        limit for FlexAttention.
+        Most positions of one merged row; more become several rows of one call. By default the one of 8,192, 4,096,
+        2,048 and 1,024 by which dense masks cost least, and no limit for FlexAttention.
     min_ratio : float
         Batches with fewer tokens per merged position run as they are.
     strict : bool

@@ -17,7 +17,14 @@ from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.torch.folding.call_arguments import Call
 from masksynth.torch.folding.merged_masks import model_mask
-from masksynth.torch.folding.merged_rows import MergedRows, cut_forest, lay_out_rows, padded_length, sequence_forest
+from masksynth.torch.folding.merged_rows import (
+    MergedRows,
+    cheapest_cut,
+    cut_forest,
+    lay_out_rows,
+    padded_length,
+    sequence_forest,
+)
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.token_rows import TokenRows, packed_starts, read_rows, varlen_starts
 from masksynth.torch.folding.unfold_outputs import Unfolding
@@ -25,6 +32,10 @@ from masksynth.torch.models.architecture import Architecture
 
 Masks = Callable[[Tensor, Tensor, Tensor], Any]
 """(token ids, position ids, parents), each ``[k, N]`` -> the mask of a module that is not of transformers."""
+
+
+DENSE_LIMITS = tuple(MAX_DENSE >> shift for shift in range(4))
+"""Limits of merged rows under dense masks, if none is given: the one that costs least is taken."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +98,10 @@ def merge_rows(
     dense = record is not None and record.attention in ("sdpa", "eager")
     if windows and record is not None and record.attention == "varlen" and _has_holes(rows):
         return "holes"  # varlen kernels count the tokens of a window, the model its columns
-    limit = limits.max_length or (MAX_DENSE if dense else None)
-    forest, cut = cut_forest(forest, limit)
+    if dense and limits.max_length is None and facts is not None and facts.width is not None:
+        forest, cut = cheapest_cut(forest, DENSE_LIMITS, facts.width)
+    else:
+        forest, cut = cut_forest(forest, limits.max_length or (MAX_DENSE if dense else None))
     sizes = segment_sums(forest.length - forest.shared, cut).tolist()
     if len(rows.tokens) < limits.min_ratio * sum(sizes) or not sum(sizes):
         return "ratio"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges, run_starts
+from masksynth.mask.csr import repeat_ranges, run_starts, segment_sums
 from masksynth.mask.intervals import count_covering, row_intervals
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.assemble import batches_of_forest
@@ -113,6 +114,35 @@ def cut_forest(forest: Forest, limit: int | None) -> tuple[Forest, Int64Array]:
     run = cut_runs(forest, np.arange(count), max(limit, int(forest.length.max())))
     opens = run_starts(run)
     return replace(forest, shared=np.where(opens, 0, forest.shared)), np.append(np.flatnonzero(opens), count)
+
+
+def cheapest_cut(forest: Forest, limits: Sequence[int], width: int) -> tuple[Forest, Int64Array]:
+    """Return the forest cut as by `cut_forest`, with the limit by which dense attention costs least.
+
+    A layer of width H takes about 24 H² operations for a position and 4 H for each pair of positions, seen or not, so
+    k rows of N positions cost k N (6 H + N), up to a factor.
+
+    Parameters
+    ----------
+    forest : Forest
+    limits : sequence of int
+        Limits to choose from.
+    width : int
+        H.
+
+    Examples
+    --------
+    >>> forest = Forest(np.arange(5), np.full(5, 2_000), np.array([0, 1_500, 0, 1_500, 1_000]))  # 2,500 and 3,500
+    >>> [len(cheapest_cut(forest, (8192, 4096), width)[1]) - 1 for width in (64, 1_000_000)]
+    [2, 1]
+    """
+    cuts = [cut_forest(forest, limit) for limit in limits]
+
+    def cost(cut: tuple[Forest, Int64Array]) -> int:
+        sizes = segment_sums(cut[0].length - cut[0].shared, cut[1])
+        return len(sizes) * int(sizes.max()) * (6 * width + int(sizes.max()))
+
+    return min(cuts, key=cost)
 
 
 def sequence_forest(rows: TokenRows, windows: bool) -> tuple[SampleTable, Forest]:

@@ -89,6 +89,11 @@ class ModelFacts:
         first = next(part for part in self.backbone.parameters() if part.is_floating_point())
         return str(self.backbone.config.get_text_config()._attn_implementation), first.dtype, first.device
 
+    @property
+    def width(self) -> int | None:
+        """Hidden size of the backbone, if its config says it."""
+        return getattr(self.backbone.config.get_text_config(), "hidden_size", None)
+
     def is_read(self) -> bool:
         """Whether the facts hold for the attention and dtype of now."""
         return self.setting[:2] in self._records

@@ -107,6 +107,17 @@ def test_adapters_of_embeddings(options):
         step(model, ROWS)
 
 
+def test_many_groups_are_rows_of_one_call_if_one_sequence_would_cost_more():
+    model, rows = llama(torch.float64), pad(texts(groups=3, answers=2, prompt=500))
+    shapes = []
+    plain = step(model, rows)
+    with fold(model, strict=True) as folded:
+        model.model.embed_tokens.register_forward_hook(lambda module, args, output: shapes.append(args[0].shape))
+        assert apart(step(model, rows), plain) < 1e-6
+    assert shapes[-1][0] == 3
+    assert folded.report().positions <= shapes[-1].numel() < 1.05 * folded.report().positions
+
+
 def test_labels_of_a_loss_that_takes_them_shifted_do_not_keep_rows_from_merging():
     model, rows = llama(torch.float64), pad(texts())
     mask = rows.attention_mask
