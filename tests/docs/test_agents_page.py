@@ -1,9 +1,12 @@
 """The guide in docs/agents.md, run from top to bottom in an empty folder."""
 
+import pytest
+
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 
 
+@pytest.mark.filterwarnings("ignore")  # of trl, transformers, accelerate and torch
 def test_page_runs_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(blocks(DOCS / "agents.md"), tmp_path)
