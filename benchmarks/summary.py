@@ -92,6 +92,13 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
             (f"{r['loop / masksynth']:.1f}"),
         )
     yield "tokenizing conversations / tokenizing the text of each once", _ratios(chats, "masksynth / limit", 1)
+    jobs = read_records("pipe", folder, 1)
+    yield (
+        "packing 240 to 305 MB from file to file, one job / two jobs on two cores",
+        _ratios(jobs, "wall, 1 / 2 jobs", 2),
+    )
+    for r in read_records("fold", folder):
+        yield f"training step on a CPU, plain / `fold`, {r['rows']}", f"{r['plain / folded']:.2f}"
     records = [r for r in read_records("training", folder) if r["layout"] == "merged"]
     for width in _values(records, "width"):
         speeds = format_range((r["faster than padded"] for r in records if r["width"] == width), 2)
