@@ -1,6 +1,8 @@
 """Public names of the package, each imported from its module on first use."""
 
 import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import PathFinder
 from types import ModuleType
 
@@ -64,3 +66,31 @@ class LazyPackage(ModuleType):
 
     def __dir__(self) -> list[str]:
         return sorted([*MODULE_OF, *PUBLIC_MODULES, "__version__"])
+
+
+def import_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package that imports each of its public names on first use.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``.
+    homes : mapping of str to sequence of str
+        Module of the package -> its public names.
+
+    Examples
+    --------
+    >>> import masksynth.tasks
+    >>> import_names("masksynth.tasks", {"model": ("Task",)})("Task").__module__
+    'masksynth.tasks.model'
+    """
+    module_of = {name: f"{package}.{module}" for module, names in homes.items() for name in names}
+
+    def find(name: str) -> object:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(module_of[name]), name)
+        setattr(sys.modules[package], name, value)  # later uses do not come here
+        return value
+
+    return find

@@ -1,6 +1,6 @@
 """Tasks, families, instances and merged tasks, each imported on first use: texts of messages need no numpy."""
 
-from importlib import import_module
+from masksynth.lazy import import_names
 
 TYPE_CHECKING = False  # `typing` takes time to import
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ _HOMES = {
     "model": ("Instance", "Node", "Prediction", "Task", "TaskFamily"),
 }
 """Module of this package -> its public names."""
-_MODULES = {name: f"masksynth.tasks.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Instance",
@@ -28,12 +27,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value  # later uses do not come here
-    return value
+__getattr__ = import_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

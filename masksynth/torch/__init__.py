@@ -7,6 +7,8 @@ on first use.
 from importlib import import_module
 from importlib.util import find_spec
 
+from masksynth.lazy import import_names
+
 if find_spec("torch") is None:
     raise ImportError("masksynth.torch needs torch; install it with: pip install 'masksynth[torch]'")
 
@@ -61,7 +63,7 @@ _HOMES = {
     "varlen_tree": ("TreePlan", "plan_tree", "tree_attention"),
 }
 """Module of this package -> its public names."""
-_MODULES = {name: f"masksynth.torch.{module}" for module, names in _HOMES.items() for name in names}
+_import_name = import_names(__name__, _HOMES)
 _MOVED = {
     "HierarchicalAttention": "masksynth.diagnostics.hierarchy.torch_attention",
     "hierarchical_attention": "masksynth.diagnostics.hierarchy.torch_attention",
@@ -111,17 +113,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        value = getattr(import_module(_MODULES[name]), name)
-        globals()[name] = value  # later uses do not come here
-        return value
     if name in _MOVED:
         import warnings
 
         text = f"masksynth.torch.{name} is deprecated; import it from {_MOVED[name]}"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return getattr(import_module(_MOVED[name]), name)
-    raise AttributeError(f"module 'masksynth.torch' has no attribute {name!r}")
+    return _import_name(name)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@
 Install with ``pip install 'masksynth[trl]'`` or ``'masksynth[lightning]'``. Each name is imported on first use.
 """
 
-from importlib import import_module
+from masksynth.lazy import import_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ _HOMES = {
     "trainer_fold": ("TrainerFold", "fold_trainer"),
 }
 """Module of this package -> its public names."""
-_MODULES = {name: f"masksynth.torch.trainers.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "FoldCallback",
@@ -34,12 +33,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'masksynth.torch.trainers' has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value  # later uses do not come here
-    return value
+__getattr__ = import_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
