@@ -60,10 +60,10 @@ def test_the_table(answer):
 
 def test_the_cost_of_copied_keys(answer, tmp_path):
     path = tmp_path / "segments.safetensors"
-    told = json.loads(run(answer(tree_mask(90)), "--to", "varlen", "-o", path, "--json"))
-    assert told["cost"] == "8 segments gather 133 keys, 1.48 for each position"
+    printed = json.loads(run(answer(tree_mask(90)), "--to", "varlen", "-o", path, "--json"))
+    assert printed["cost"] == "8 segments gather 133 keys, 1.48 for each position"
     assert len(read_safetensors(path)["kv_index"]) == 133
-    assert run(answer(tree_mask(90), "again"), "--to", "varlen", "-o", path, "--force").endswith(f"{told['cost']}\n")
+    assert run(answer(tree_mask(90), "again"), "--to", "varlen", "-o", path, "--force").endswith(f"{printed['cost']}\n")
     assert (
         json.loads(run(answer(chain_mask(9), "chain"), "--to", "varlen", "-o", path, "--force", "--json"))["cost"]
         is None
@@ -73,9 +73,9 @@ def test_the_cost_of_copied_keys(answer, tmp_path):
 def test_the_table_for_programs(answer):
     mask = Mask.from_dense(np.stack([random_mask(40).dense(), chain_mask(40).dense()]))
     folder = answer(mask)
-    told = json.loads(run(folder, "--json", "--block-size", "16x8"))
-    assert (told["positions"], told["pairs"]) == (40, mask.pairs)
-    for number, table in enumerate(told["tables"]):
+    printed = json.loads(run(folder, "--json", "--block-size", "16x8"))
+    assert (printed["positions"], printed["pairs"]) == (40, mask.pairs)
+    for number, table in enumerate(printed["tables"]):
         assert table["table"] == number
         assert table["formats"] == [entry._asdict() for entry in summary(mask, number, (16, 8))]
     assert len(json.loads(run(folder, "--json", "--table", 1))["tables"]) == 1
@@ -101,8 +101,8 @@ def test_batches_of_a_packed_folder(packed, tmp_path):
     for number, batch in enumerate(batches[i] for i in range(2)):
         path = tmp_path / f"{number}.safetensors"
         assert run(packed, "--batch", number).startswith(f"{batch.positions} positions, {batch.mask.pairs:,}")
-        told = json.loads(run(packed, "--batch", number, "--to", "flashmask", "-o", path, "--json"))
-        assert (told["format"], told["arrays"]["startend_row_indices"]) == (
+        printed = json.loads(run(packed, "--batch", number, "--to", "flashmask", "-o", path, "--json"))
+        assert (printed["format"], printed["arrays"]["startend_row_indices"]) == (
             "flashmask",
             ["int32", [1, 1, batch.positions, 1]],
         )

@@ -33,7 +33,7 @@ def test_a_folded_trainer_in_ddp(found):
 
 
 def test_packed_batches_on_two_ranks_are_the_separate_samples(found):
-    """A step has the batches of both ranks; the mean is over all their labels, whoever has them."""
+    """A step has the batches of both ranks; the mean is over all their labels, on either rank."""
     ranks, data = found
     model = stacks.gpt2()
     optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.1), []
