@@ -1,7 +1,7 @@
 """No batch has more holders of a class than the bound, and no distribution fewer batches that hold it."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from masksynth.verify.holder_bounds import count_holders
@@ -9,12 +9,16 @@ from masksynth.verify.holdings import classes_of_nodes
 from tests.partitions import partitions
 from tests.verify.test_set_bounds import systems
 
+PAIRS_OF_DOCUMENTS = [{a, b} for a in range(4) for b in range(a)]
+"""Six samples of pairs of four documents: no document is inside another one."""
+
 
 def test_bounds_against_all_partitions():
     raised = []
 
     @settings(max_examples=150, deadline=None)
     @given(systems(), st.integers(0, 12))
+    @example((PAIRS_OF_DOCUMENTS, [10] * 4), 9)  # some bound is above 1, whatever is drawn
     def check(system, more):
         sets, weight = system
         limit = max(sum(weight[node] for node in nodes) for nodes in sets) + more
@@ -38,9 +42,8 @@ def test_bounds_against_all_partitions():
 
 
 def test_documents_that_samples_share_are_repeated():
-    """Six samples of pairs of four documents of 10: no document is inside another one, and two samples fit at most."""
-    sets = [{a, b} for a in range(4) for b in range(a)]
-    pairs = np.array([(node, unit) for unit, nodes in enumerate(sets) for node in nodes], np.int64)
+    """Documents of 10: two samples fit at most."""
+    pairs = np.array([(node, unit) for unit, nodes in enumerate(PAIRS_OF_DOCUMENTS) for node in nodes], np.int64)
     holders = count_holders(classes_of_nodes(pairs[:, 0], pairs[:, 1], np.full(4, 10)), 29)
     assert holders.most.tolist() == [1] * 4
     assert holders.copies.tolist() == [3] * 4
