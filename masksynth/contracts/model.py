@@ -13,8 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.typing import UInt64Array
-from masksynth.posets.bit_rows import unpack
+from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import canonical, shown
 
 Place = Literal["query", "any"]
@@ -161,13 +160,13 @@ class Contracts:
         if len({canonical(target.label) for target in self.targets}) != len(self.targets):
             raise InvalidInstance("two targets have one label", "$.targets", "give each target a label of its own")
 
-    def needed(self, target: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def needed(self, target: int) -> Int64Array:
         """Return the elements that a target needs, ascending."""
         return self._members(self.need[target])
 
-    def hidden(self, target: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def hidden(self, target: int) -> Int64Array:
         """Return the elements that a target hides, ascending."""
         return self._members(self.hide[target])
 
-    def _members(self, row: UInt64Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.flatnonzero(unpack(row[None], self.elements.count)[0])
+    def _members(self, row: UInt64Array) -> Int64Array:
+        return np.flatnonzero(np.unpackbits(row.view(np.uint8), count=self.elements.count, bitorder="little"))
