@@ -10,7 +10,6 @@ import numpy as np
 from masksynth.contracts.model import MAX_CONTRACT_BITS, MAX_ELEMENTS
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
-from masksynth.posets.bit_rows import pack
 from masksynth.tasks.canonical import canonical_texts, shown
 
 CHUNK = 1 << 24
@@ -34,6 +33,20 @@ def check_contract_size(targets: int, elements: int, path: str = "$.elements") -
             f"{targets} targets of {elements} elements make {targets * elements} pairs, more than {MAX_CONTRACT_BITS}"
         )
         raise InvalidInstance(fact, path, "give fewer elements or targets")
+
+
+def pack(relation: BoolArray) -> UInt64Array:
+    """Return the rows of a (T, n) bool array as (T, ceil(n / 64)) words; bit k % 64 of word k / 64 is column k.
+
+    Examples
+    --------
+    >>> pack(np.eye(3, dtype=bool)).tolist()
+    [[1], [2], [4]]
+    """
+    rows, columns = relation.shape
+    octets = np.zeros((rows, -(-columns // 64) * 8), np.uint8)
+    octets[:, : -(-columns // 8)] = np.packbits(relation, axis=1, bitorder="little")
+    return octets.view(np.uint64)
 
 
 def packed_rows(rows: int, columns: int, members: Callable[[Int64Array], BoolArray]) -> UInt64Array:

@@ -1,7 +1,7 @@
 """Contracts as values: elements, targets with what they need and hide, depth, masks, weights and demands.
 
 For elements E = {0, .., n - 1} and targets t = 0, .., T - 1, a *contract* is a pair of disjoint subsets need(t) and
-hide(t) of E; the rest of E is free. Subsets are rows of packed bits (`masksynth.posets.bit_rows`).
+hide(t) of E; the rest of E is free. Subsets are rows of packed bits (bit k % 64 of word k / 64 is element k).
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.typing import UInt64Array
-from masksynth.posets.bit_rows import unpack
+from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import canonical_texts, shown
 from masksynth.tasks.model import MAX_POSITION
 
@@ -209,16 +208,16 @@ class Contracts:
             fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERS}"
             raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
 
-    def needed(self, target: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def needed(self, target: int) -> Int64Array:
         """Return the elements that a target needs, ascending."""
         return self._members(self.need[target])
 
-    def hidden(self, target: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def hidden(self, target: int) -> Int64Array:
         """Return the elements that a target hides, ascending."""
         return self._members(self.hide[target])
 
-    def _members(self, row: UInt64Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.flatnonzero(unpack(row[None], self.elements.count)[0])
+    def _members(self, row: UInt64Array) -> Int64Array:
+        return np.flatnonzero(np.unpackbits(row.view(np.uint8), count=self.elements.count, bitorder="little"))
 
 
 def with_options(contracts: Contracts, *, layers: int | None = None, masks: Masks | None = None) -> Contracts:

@@ -98,5 +98,6 @@ def _is_mixed(before: UInt64Array, reads: Reads) -> BoolArray:
     """Return whether each read is of a context of at least two elements, one of them new to the reader."""
     read = before[reads.key]
     bits = np.unpackbits(read.view(np.uint8), axis=1).sum(axis=1)
-    is_new: BoolArray = (read & ~before[reads.query]).any(axis=1)
-    return is_new & (bits >= 2)
+    new = read & ~before[reads.query]
+    is_mixed: BoolArray = (bits >= 2) & (new != 0).any(axis=1)
+    return is_mixed
