@@ -1,4 +1,4 @@
-"""Sequences of 64 elements: characters of the help topics that ship with Python, or images of digits of 8 x 8 pixels."""
+"""Sequences of 64 elements: characters of the help topics that ship with Python, or images of digits, 8 x 8 pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Data:
 
 
 def load_text(n: int = 64) -> Data:
-    """Return windows of the topics of ``help()``; every tenth topic is held out. Windows overlap by half in training."""
+    """Return windows of the topics of ``help()``, in training overlapping by half; every tenth topic is held out."""
     from pydoc_data.topics import topics
 
     texts = [topics[name] for name in sorted(topics)]

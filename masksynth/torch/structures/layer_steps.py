@@ -66,6 +66,19 @@ class StructureInputs:
     target: Tensor
     label: Tensor
 
+    @property
+    def masks(self) -> Tensor:
+        """The mask of each layer as ``[1, L, N, N]`` bool, for models that compute all rows.
+
+        What is only read has a row of itself alone there, under which an unmodified model updates it: another function
+        with the same contexts.
+        """
+        size = len(self.element)
+        masks = torch.eye(size, dtype=torch.bool).repeat(len(self.steps), 1, 1)
+        for mask, step in zip(masks, self.steps, strict=True):
+            mask[step.queries[:, None], step.keys] = step.mask
+        return masks[None]
+
     def embed(self, tokens: Tensor, blank: int) -> Tensor:
         """Return the inputs of all positions, (B, N), for sequences of elements, (B, n).
 
