@@ -55,6 +55,8 @@ def open_chats(rows: Any, tokenizer: str, options: ChatOptions) -> OpenChats:
     first = next(samples, None)
     if first is None:
         fact = f"no sample is left: all {len(counts.skipped):,} have more than {options.max_tokens:,} tokens"
-        raise InvalidInstance(fact, "", "give a larger --max-tokens, or --truncate")
+        if options.long == "skip":
+            raise InvalidInstance(fact, "", "give a larger --max-tokens, or --truncate")
+        raise InvalidInstance(f"{fact}, and none of those that are kept is trained", "", "give a larger --max-tokens")
     names = tuple(name for name in NUMBERS if name in first[1])
     return OpenChats(chain([first], samples), record, names, counts)
