@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from masksynth.contracts.json_schema import ContractsFile
 
 
+BEGINS = 'contracts begin {"masksynth_contracts": 1, "name": ..., "elements": ..., "targets": ...}'
+
+
 def load_contracts(source: str | Path | IO[bytes] | IO[str]) -> Contracts:
     """Read a document of contracts.
 
@@ -77,7 +80,8 @@ def loads_contracts(data: bytes | str, source: str = "") -> Contracts:
     if not isinstance(data, bytes | str):
         raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
     try:
-        return _contracts_of(parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
+        text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        return _contracts_of(parse(text, BEGINS))
     except InvalidInstance as error:
         raise error.within(source=source) from None
 
