@@ -16,6 +16,8 @@ from masksynth_solvers.sparse.path_encoding import Formula
 
 HUGE = 10**15
 """A price above that of every structure."""
+ENDLESS = 1e6
+"""Effort of RC2 between two looks at the clock: it ends at its time limit, or when it is done."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def by_maxsat(formula: Formula, most: int | None, effort: Effort, hint: frozense
         return Found(None, None, HUGE, True)
     searching, known = Rc2(formula, effort.seed), Standing(HUGE, 0, ())
     while not known.closed and (until is None or monotonic() < until):
-        known = searching.advance(known, inf if until is None else 1e6, until)
+        known = searching.advance(known, ENDLESS, until)
         if most is not None and known.lower > most:
             return Found(None, None, known.lower, True)
     if known.upper < HUGE:

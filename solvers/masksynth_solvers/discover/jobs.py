@@ -25,7 +25,7 @@ Verdict = Literal["infeasible", "structure", "open"]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A piece of a search: is there a structure of this size for at most this price, and which is the cheapest?
+    """A piece of a search: the cheapest structure of one size, if there is one for at most a price.
 
     Parameters
     ----------
@@ -125,10 +125,10 @@ def check_contexts(structure: Structure, contracts: Contracts) -> None:
 def list_jobs(contracts: Contracts) -> Iterator[tuple[int, Job]]:
     """Yield jobs that cover all structures over L layers, each with a price below which no later one is either.
 
-    A further position that nobody reads and that predicts nothing may go. Of the positions that embed one element, those
-    that never read are alike, and one of them suffices, for readers and predictions; a blank that never reads says
-    nothing. So with x further positions, at least x beside the blanks of targets read something. By count ``structure``
-    each costs a position and a pair. By count ``layer`` it is live when it reads, so it is updated in that layer.
+    A further position that nobody reads and that predicts nothing may go. Of the positions that embed one element,
+    those that never read are alike, and one of them suffices, for readers and predictions; a blank that never reads
+    says nothing. So with x further positions, at least x beside the blanks of targets read something. By count
+    ``structure`` each costs a position and a pair. By count ``layer`` it is live when it reads, so it is updated then.
     """
     least, each = price_floor(contracts)
     for extra in count():

@@ -11,9 +11,9 @@ Variables, by name
 7. ``live l q``, ``mixed l q``, ``update l q``, ``kept l q``  what a layer is charged for (`masksynth_solvers.discover.
    charges`).
 
-Clauses: context l q e iff context l-1 q e or some via l q k e, which is read l q k and context l-1 k e. A target has its
-need at layer L and nothing hidden there (one mask: in the closure, which is any set of facts closed under reads, so it
-holds at any depth).
+Clauses: context l q e iff context l-1 q e or some via l q k e, which is read l q k and context l-1 k e. A target has
+its need at layer L and nothing hidden there (one mask: in the closure, which is any set of facts closed under reads, so
+it holds at any depth).
 
 What is left out, without loss
 
@@ -26,6 +26,7 @@ What is left out, without loss
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -265,7 +266,7 @@ def _break_symmetries(layered: Layered) -> None:
     places, formula = layered.places, layered.formula
     moves = [move_positions(places, swap) for swap in find_swaps(layered.contracts)]
     free = [q for q, e in enumerate(places.element) if e == FREE]
-    for a, b in zip(free, free[1:], strict=False):
+    for a, b in pairwise(free):
         moves.append([b if q == a else a if q == b else q for q in range(places.size)])
     word = [(key, variable) for key, variable in formula.edges.items() if key[0] == READ]
     for number, move in enumerate(moves):
