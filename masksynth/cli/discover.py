@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from masksynth.cli.search_files import EXIT
-from masksynth.errors import MasksynthError
-from masksynth.terminal import JSON, QUIET, check_outputs, input_files, plain, print_json, progress, to_the_end
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    check_outputs,
+    input_files,
+    plain,
+    print_json,
+    progress,
+    read_contracts,
+    to_the_end,
+)
 from masksynth.terminal.gather import gather
 
 if TYPE_CHECKING:
@@ -80,7 +89,9 @@ class SearchOptions:
     metavar="COUNT",
     help="Positions for --objective pairs [default: one per element and blank target].",
 )
-@click.option("--layers", type=click.IntRange(1, 10_000), metavar="COUNT", help="Number of layers [default: CONTRACTS'].")
+@click.option(
+    "--layers", type=click.IntRange(1, 10_000), metavar="COUNT", help="Number of layers [default: CONTRACTS']."
+)
 @click.option(
     "--masks",
     type=click.Choice(["one", "layered"]),
@@ -109,7 +120,7 @@ class SearchOptions:
 def discover_command(
     contracts: str,
     layers: int | None,
-    masks: str | None,
+    masks: Any,
     files: FolderOptions,
     search: SearchOptions,
     as_json: bool,
@@ -126,12 +137,13 @@ def discover_command(
     and discovery.json. After Ctrl-C or --time-limit the best structure so far is returned, marked FEASIBLE, and
     --resume continues.
     """
+    from masksynth.contracts import with_options
     from masksynth.discover.write import write_discovery
     from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(contracts)
     files.check([path for path in inputs if files.output is None or path.parent != files.output])
-    question = _read(contracts, layers, masks)
+    question = with_options(read_contracts(contracts), layers=layers, masks=masks)
     with claim_target(files.output):
         discovery = _search(question, files, search, quiet)
         with to_the_end():
@@ -139,19 +151,6 @@ def discover_command(
                 write_discovery(discovery, files.output, force=True)
             _show(discovery, files.output, as_json, quiet)
     sys.exit(EXIT[discovery.status])
-
-
-def _read(path: str, layers: int | None, masks: Any) -> Contracts:
-    """Return the contracts in a file or on stdin, with the options in place of their own layers and masks."""
-    from masksynth.contracts import load_contracts, with_options
-    from masksynth.terminal import standard_input
-    from masksynth.terminal.error_lines import Refused
-
-    try:
-        contracts = load_contracts(standard_input().buffer if path == "-" else path)
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}; name a file of contracts, or - for stdin", 2) from None
-    return with_options(contracts, layers=layers, masks=masks)
 
 
 def _search(question: Contracts, files: FolderOptions, search: SearchOptions, quiet: bool) -> Discovery:

@@ -155,7 +155,7 @@ class Circuit:
         inputs, readers, order = self.inputs.copy(), self.readers(), self.order()
         self._join_equal(inputs, readers, self.levels(order))
         for node in reversed(order):
-            if node < self.wants.first_gate or len(readers[node]) > 1 and len(inputs[node]) > 1:
+            if node < self.wants.first_gate or (len(readers[node]) > 1 and len(inputs[node]) > 1):
                 continue
             for child in inputs[node]:
                 readers[child].discard(node)
@@ -213,4 +213,3 @@ def members(bits: int) -> list[int]:
         found.append(low.bit_length() - 1)
         bits ^= low
     return found
-

@@ -53,6 +53,11 @@ class Incumbent:
         """Seconds that are left."""
         return self.deadline - perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since the search began."""
+        return perf_counter() - self.started
+
     def offer(self, structure: Structure) -> bool:
         """Confirm a structure if it would be better than the best so far; return whether it is.
 

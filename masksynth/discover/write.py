@@ -15,13 +15,13 @@ from masksynth.files import Paths, write_to_disk, writing_folder
 from masksynth.tasks.instance_files import dumps
 from masksynth.versions import versions
 
-CONTRACTS, INSTANCE, DISCOVERY, JOURNAL = "contracts.json", "instance.json", "discovery.json", "journal.json"
+CONTRACTS, INSTANCE, DISCOVERY = "contracts.json", "instance.json", "discovery.json"
 PICTURE = "pareto.svg"
 
 
 def is_discovery_file(name: str) -> bool:
     """Return whether `write_discovery` may have written a file of this name."""
-    return is_answer_file(name) or name in (CONTRACTS, INSTANCE, DISCOVERY, JOURNAL, PICTURE)
+    return is_answer_file(name) or name in (CONTRACTS, INSTANCE, DISCOVERY, PICTURE)
 
 
 def write_discovery(discovery: Discovery, folder: str | Path, force: bool = False, inputs: Paths = ()) -> Path:
