@@ -1,9 +1,9 @@
 """Circuits of unions: what a structure computes, before it is decided where and when.
 
-Nodes are numbered: the n elements, then the T targets, then gates. A gate is the union of the nodes that it reads, and a
-target of what it reads must hold its need and nothing that it hides. Sets are integers, bit e for element e. A gate of k
-inputs takes k - 1 unions; a target that reads k nodes takes k, one of which is a copy. So the edges of a structure that
-computes a circuit in place are its unions and a copy for each target.
+Nodes are numbered: the n elements, then the T targets, then gates. A gate is the union of the nodes that it reads, all
+of them smaller; a target is the union of what it reads, with all of its need and nothing that it hides. Sets are
+integers, bit e for element e. A gate of k inputs takes k - 1 unions; a target that reads k nodes takes k, one of which
+is a copy. So the edges of a structure that computes a circuit in place are its unions and a copy for each target.
 """
 
 from __future__ import annotations
@@ -103,18 +103,17 @@ class Circuit:
         return joined
 
     def order(self) -> list[int]:
-        """Return targets and gates, each after what it reads."""
-        done = [False] * len(self.inputs)
+        """Return targets and gates, each after what it reads: by size, but for sets of equal size that read another."""
+        elements, count = self.wants.elements, [bits.bit_count() for bits in self.value]
+        done = [node < elements for node in range(len(count))]
         order: list[int] = []
-        for root in range(self.wants.elements, len(self.inputs)):
+        for root in sorted(range(elements, len(count)), key=count.__getitem__):
             stack = [root]
             while stack:
                 node = stack[-1]
                 if done[node]:
                     stack.pop()
-                    continue
-                waiting = [child for child in self.inputs[node] if not done[child] and child >= self.wants.elements]
-                if waiting:
+                elif waiting := [child for child in self.inputs[node] if not done[child]]:
                     stack += waiting
                 else:
                     done[node] = True

@@ -6,13 +6,14 @@ each node stays within what its readers leave. `masksynth.discover.candidate.con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import exp
 from random import Random
 from time import perf_counter
 
 from masksynth.discover.circuit import Circuit
 from masksynth.discover.cover import greedy_cover, smaller_cover
+from masksynth.discover.edit_circuit import Editor
 
 Price = Callable[[Circuit], float]
 """Price of a circuit, which the search minimises."""
@@ -64,34 +65,29 @@ class Neighbourhood:
     def _change(self) -> Circuit:
         """Return a circuit in which some gates are dissolved and their readers cover their sets anew."""
         circuit = self.current.copy()
-        affected = self._dissolve(circuit)
+        editor = Editor(circuit)
+        affected = self._dissolve(editor)
         if self.pool and self.rng.random() < 0.3:
-            affected |= self._try_sets(circuit)
+            affected |= self._try_sets(editor)
         affected |= set(self.rng.sample(circuit.targets(), min(2, len(circuit.targets()))))
-        Recover(circuit, self.rng).cover_all(affected)
-        share_pairs(circuit, affected, self.rng)
+        cover_again(editor, affected, self.rng)
+        share_pairs(editor, affected, self.rng)
         return circuit
 
-    def _dissolve(self, circuit: Circuit) -> set[int]:
+    def _dissolve(self, editor: Editor) -> set[int]:
         """Put what it reads in place of some gates in all of their readers; return the readers."""
+        circuit = editor.circuit
         gates = list(circuit.gates())
         if not gates:
             return set()
-        readers = circuit.readers()
-        count = 1 + int(self.rng.random() ** 3 * min(20, len(gates)))
-        victims = self._related(circuit, gates, count)
+        victims = self._related(circuit, gates, 1 + int(self.rng.random() ** 3 * min(20, len(gates))))
         affected: set[int] = set()
         for gate in victims:
-            for reader in readers[gate]:
-                kept = [child for child in circuit.inputs[reader] if child != gate]
-                circuit.inputs[reader] = tuple(dict.fromkeys((*kept, *circuit.inputs[gate])))
-                for child in circuit.inputs[gate]:
-                    readers[child].add(reader)
-            for child in circuit.inputs[gate]:
-                readers[child].discard(gate)
-            affected |= readers[gate]
-            affected.discard(gate)
-            circuit.inputs[gate] = ()
+            readers, read = list(editor.readers[gate]), circuit.inputs[gate]
+            for reader in readers:
+                editor.read(reader, (*(child for child in circuit.inputs[reader] if child != gate), *read))
+            editor.read(gate, ())
+            affected.update(readers)
         return affected - set(victims)
 
     def _related(self, circuit: Circuit, gates: list[int], count: int) -> list[int]:
@@ -102,158 +98,122 @@ class Neighbourhood:
         noise = {gate: (circuit.value[gate] ^ centre).bit_count() * (0.5 + self.rng.random()) for gate in gates}
         return sorted(gates, key=noise.__getitem__)[:count]
 
-    def _try_sets(self, circuit: Circuit) -> set[int]:
+    def _try_sets(self, editor: Editor) -> set[int]:
         """Add gates for sets of the pool and return the nodes that may want to read them."""
-        known = set(circuit.value)
+        known = set(editor.circuit.value)
         wanted: set[int] = set()
         for bits in self.rng.sample(self.pool, min(1 + int(6 * self.rng.random() ** 2), len(self.pool))):
             if bits not in known:
-                wanted |= Recover(circuit, self.rng).add_set(bits)
+                wanted |= add_set(editor, bits, self.rng)
         return wanted
 
 
-class Recover:
-    """Cover the sets of nodes again, within the depth that is left."""
+def bounds(circuit: Circuit, node: int, is_read: bool) -> tuple[int, int]:
+    """Return what a node must hold, and what it may hold: exactly its set if others read it."""
+    index = node - circuit.wants.elements
+    if node >= circuit.wants.first_gate or is_read:
+        return circuit.value[node], circuit.value[node]
+    return circuit.wants.need[index], circuit.wants.allowed[index]
 
-    def __init__(self, circuit: Circuit, rng: Random) -> None:
-        self.circuit, self.rng = circuit, rng
-        order = circuit.order()
-        self.level, self.latest = circuit.levels(order), circuit.latest(order)
-        self.changed = False
 
-    def cover_all(self, nodes: Iterable[int]) -> None:
-        """Cover each of the nodes anew where that takes fewer inputs, or as many."""
-        circuit = self.circuit
-        order = sorted(nodes, key=lambda node: (circuit.value[node].bit_count(), self.rng.random()))
-        for node in order:
-            if len(circuit.inputs[node]) > 1:
-                self.cover(node)
+def choices(editor: Editor, node: int) -> tuple[int, list[tuple[int, int]]]:
+    """Return what a node must hold, and the nodes that it may read with their sets.
 
-    def cover(self, node: int) -> None:
-        """Cover the set of a node anew."""
-        circuit = self.circuit
-        need, sets = self._choices(node)
-        found = greedy_cover(need, sets, self.rng)
+    A node that others read reads smaller sets alone, so no cycle can arise.
+    """
+    circuit, level, inputs = editor.circuit, editor.level, editor.circuit.inputs
+    is_read = bool(editor.readers[node]) or node >= circuit.wants.first_gate
+    need, allowed = bounds(circuit, node, is_read)
+    forbidden, before, elements = ~allowed, editor.latest[node] - 1, circuit.wants.elements
+    own = circuit.value[node] if is_read else -1
+    sets = [
+        (other, held)
+        for other, held in enumerate(circuit.value)
+        if not held & forbidden
+        and held != own
+        and level[other] <= before
+        and (other < elements or inputs[other])
+        and other != node
+    ]
+    return need, sets
+
+
+def cover_again(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
+    """Cover each of the nodes anew where that takes fewer inputs, or as many."""
+    circuit = editor.circuit
+    for node in sorted(nodes, key=lambda node: (circuit.value[node].bit_count(), rng.random())):
         now = circuit.inputs[node]
+        if len(now) < 2:
+            continue
+        need, sets = choices(editor, node)
+        found = greedy_cover(need, sets, rng)
         size = len(now) if found is None else min(len(found), len(now))
-        if 2 < size <= 4 and self.rng.random() < 0.3:
+        if 2 < size <= 4 and rng.random() < 0.3:
             found = smaller_cover(need, sets, size - 1) or found
-        if found is not None and (len(found) <= len(now)):
-            self._read(node, tuple(found))
-
-    def add_set(self, bits: int) -> set[int]:
-        """Add a gate for a set if it can be covered; return the nodes that could read it."""
-        circuit = self.circuit
-        top = circuit.wants.layers - 1
-        sets = [
-            (node, held)
-            for node, held in enumerate(circuit.value)
-            if held and held & ~bits == 0 and held != bits and self.level[node] < top and self._is_there(node)
-        ]
-        found = greedy_cover(bits, sets, self.rng)
-        if found is None or len(found) < 2:
-            return set()
-        gate = circuit.add_gate(found)
-        self.level.append(1 + max(self.level[child] for child in found))
-        self.latest.append(circuit.wants.layers)
-        return {
-            node
-            for node in (*circuit.targets(), *circuit.gates())
-            if node != gate and len(circuit.inputs[node]) > 1 and bits & ~self._bounds(node)[1] == 0
-        }
-
-    def _is_there(self, node: int) -> bool:
-        return node < self.circuit.wants.elements or bool(self.circuit.inputs[node])
-
-    def _bounds(self, node: int) -> tuple[int, int]:
-        """Return what a node must hold, and what it may hold."""
-        circuit, first = self.circuit, self.circuit.wants.elements
-        if node >= circuit.wants.first_gate:
-            return circuit.value[node], circuit.value[node]
-        return circuit.wants.need[node - first], circuit.wants.allowed[node - first]
-
-    def _choices(self, node: int) -> tuple[int, list[tuple[int, int]]]:
-        """Return what a node must hold, and the nodes that it may read with their sets.
-
-        A node reads sets that are smaller than its own only, so no cycle can arise.
-        """
-        circuit = self.circuit
-        need, allowed = self._bounds(node)
-        forbidden, before, own = ~allowed, self.latest[node] - 1, circuit.value[node]
-        is_free = node < circuit.wants.first_gate and not self._is_read(node)
-        if not is_free:  # others rely on the set
-            need, forbidden = own, ~own
-        level, inputs, elements = self.level, circuit.inputs, circuit.wants.elements
-        sets = [
-            (other, held)
-            for other, held in enumerate(circuit.value)
-            if not held & forbidden
-            and level[other] <= before
-            and (other < elements or inputs[other])
-            and other != node
-            and (is_free or held != own)
-        ]
-        return need, sets
-
-    def _is_read(self, node: int) -> bool:
-        return any(node in read for read in self.circuit.inputs)
-
-    def _read(self, node: int, found: tuple[int, ...]) -> None:
-        """Let a node read others, and update the depths below and above it."""
-        circuit = self.circuit
-        circuit.inputs[node] = found
-        if node < circuit.wants.first_gate:
-            circuit.value[node] = circuit.union(found)
-        order = circuit.order()
-        self.level, self.latest = circuit.levels(order), circuit.latest(order)
+        if found is not None and len(found) <= len(now):
+            editor.read(node, found)
 
 
-def share_pairs(circuit: Circuit, nodes: Iterable[int], rng: Random) -> None:
-    """Make gates of pairs that two or more nodes read, one of them in ``nodes``, until there is none within the depth."""
-    readers = circuit.readers()
-    order = circuit.order()
-    level, latest = circuit.levels(order), circuit.latest(order)
-    waiting = {node for node in nodes if len(circuit.inputs[node]) > 1}
-    while waiting:
+def add_set(editor: Editor, bits: int, rng: Random) -> set[int]:
+    """Add a gate for a set if it can be covered within the depth; return the nodes that could read it."""
+    circuit = editor.circuit
+    top = circuit.wants.layers - 1
+    sets = [
+        (node, held)
+        for node, held in enumerate(circuit.value)
+        if held & ~bits == 0 and held != bits and editor.level[node] < top and editor.is_there(node)
+    ]
+    found = greedy_cover(bits, sets, rng)
+    if found is None or len(found) < 2:
+        return set()
+    gate = editor.add_gate(found)
+    others = [node for node in (*circuit.targets(), *circuit.gates()) if node != gate and len(circuit.inputs[node]) > 1]
+    return {node for node in others if bits & ~bounds(circuit, node, bool(editor.readers[node]))[1] == 0}
+
+
+def share_pairs(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
+    """Make gates of pairs that several nodes read, at least one of them in ``nodes``, as long as the depth allows."""
+    inputs = editor.circuit.inputs
+    waiting = {node for node in nodes if len(inputs[node]) > 1}
+    while True:
         most, best = 1, []
         for node in waiting:
-            read = circuit.inputs[node]
-            for index, first in enumerate(read):
-                if len(readers[first]) < 2:
-                    continue
-                for second in read[:index]:
-                    both = readers[first] & readers[second]
-                    if len(both) > most or (len(both) == most > 1):
-                        depth = 1 + max(level[first], level[second])
-                        users = {user for user in both if latest[user] > depth and len(circuit.inputs[user]) > 1}
-                        if len(users) > most:
-                            most, best = len(users), []
-                        if len(users) == most > 1:
-                            best.append((first, second, users))
+            for first, second, users in _shared(editor, node, most):
+                if len(users) > most:
+                    most, best = len(users), []
+                best.append((first, second, users))
         if not best:
             return
         first, second, users = rng.choice(best)
-        gate = _gate_of(circuit, first, second, users, readers)
-        if gate is None:
-            return
-        waiting |= {user for user in users if user in waiting or len(circuit.inputs[user]) > 1}
-        waiting = {node for node in waiting if len(circuit.inputs[node]) > 1}
-        order = circuit.order()
-        level, latest = circuit.levels(order), circuit.latest(order)
+        _make_gate(editor, first, second, users)
+        waiting = {node for node in waiting | users if len(inputs[node]) > 1}
 
 
-def _gate_of(circuit: Circuit, first: int, second: int, users: set[int], readers: list[set[int]]) -> int | None:
-    """Let the users of a pair read one gate of it: an old one if one of them reads nothing else."""
-    whole = [user for user in users if len(circuit.inputs[user]) == 2]
-    gate = whole[0] if whole else circuit.add_gate((first, second))
-    if not whole:
-        readers.append(set())
-        readers[first].add(gate)
-        readers[second].add(gate)
+def _shared(editor: Editor, node: int, least: int) -> Iterator[tuple[int, int, set[int]]]:
+    """Yield pairs of inputs of a node with the nodes that read both and can read a gate of them."""
+    readers, level, latest, inputs = editor.readers, editor.level, editor.latest, editor.circuit.inputs
+    read = inputs[node]
+    for index, first in enumerate(read):
+        if len(readers[first]) < 2:
+            continue
+        for second in read[:index]:
+            both = readers[first] & readers[second]
+            if len(both) < 2 or len(both) < least:
+                continue
+            depth = 1 + max(level[first], level[second])
+            users = {user for user in both if latest[user] > depth}
+            if len(users) > 1 and len(users) >= least:
+                least = len(users)
+                yield first, second, users
+
+
+def _make_gate(editor: Editor, first: int, second: int, users: set[int]) -> None:
+    """Let the users of a pair, and the readers of those that read nothing else, read one gate of it."""
+    inputs = editor.circuit.inputs
+    equal = [user for user in users if len(inputs[user]) == 2]
+    gate = max(equal) if equal else editor.add_gate((first, second))
     for user in users - {gate}:
-        kept = tuple(child for child in circuit.inputs[user] if child not in (first, second))
-        circuit.inputs[user] = (*kept, gate)
-        readers[first].discard(user)
-        readers[second].discard(user)
-        readers[gate].add(user)
-    return gate
+        if user in equal:
+            for reader in list(editor.readers[user]):
+                editor.read(reader, (gate if child == user else child for child in inputs[reader]))
+        editor.read(user, (*(child for child in inputs[user] if child not in (first, second)), gate))
