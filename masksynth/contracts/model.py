@@ -1,21 +1,29 @@
 """Contracts as values: elements, targets with what they need and hide, depth, masks, weights and demands.
 
 For elements E = {0, .., n - 1} and targets t = 0, .., T - 1, a *contract* is a pair of disjoint subsets need(t) and
-hide(t) of E; the rest of E is free. Subsets are rows of packed bits (`masksynth.posets.bit_rows`).
+hide(t) of E; the rest of E is free. Subsets are rows of packed bits (bit k % 64 of word k / 64 is element k).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Int64Array, UInt64Array
-from masksynth.tasks.canonical import canonical, shown
+from masksynth.tasks.canonical import canonical_texts, shown
+from masksynth.tasks.model import MAX_POSITION
 
+MAX_LAYERS = 10_000
+"""Maximal number of layers that have a mask each."""
+MAX_ELEMENTS = 1 << 20
+"""Maximal number of elements."""
+MAX_CONTRACT_BITS = 1 << 30
+"""Maximal number of targets times elements: need and hide then take 128 MiB each."""
 Place = Literal["query", "any"]
 Masks = Literal["one", "layered"]
 Count = Literal["structure", "layer"]
@@ -64,6 +72,11 @@ class Target:
     place: Place = "query"
     position: int = 0
 
+    def __post_init__(self) -> None:
+        if self.place not in ("query", "any"):
+            fact = f"place: expected query or any, got {shown(self.place)}"
+            raise InvalidInstance(fact, "$.place", "say where the target may be predicted")
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -83,6 +96,13 @@ class Weights:
     kv: float = 4.0
     pair: float = 0.004
     count: Count = "structure"
+
+    def __post_init__(self) -> None:
+        for name in ("position", "kv", "pair"):
+            price = getattr(self, name)
+            if type(price) is bool or not isinstance(price, (int, float)) or not isfinite(price) or price < 0:
+                fact = f"weight {name}: expected a finite number, zero or more, got {shown(price)}"
+                raise InvalidInstance(fact, f"$.weights.{name}", "give a price that is not negative")
 
 
 @dataclass(frozen=True)
@@ -106,6 +126,15 @@ class Demand:
     bandwidth: int = 0
     hops: int | None = None
 
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            number = getattr(self, item.name)
+            if number is None and item.name == "hops":
+                continue
+            if type(number) is not int or not 0 <= number <= MAX_POSITION:
+                fact = f"demand {item.name}: expected an integer, zero or more, got {shown(number)}"
+                raise InvalidInstance(fact, f"$.demand.{item.name}", "give a count, or leave it out")
+
 
 @dataclass(frozen=True, eq=False)
 class Contracts:
@@ -127,6 +156,9 @@ class Contracts:
     demand : Demand
     same_blanks : bool
         Whether all blanks have the input ``{"blank": 0}``; otherwise ``{"blank": k}`` for target k.
+    derived : frozenset of str
+        Which of ``masks`` and ``count`` (of the weights) follow from the other fields, since nobody gave them:
+        `with_options` decides them again.
 
     Examples
     --------
@@ -148,17 +180,33 @@ class Contracts:
     weights: Weights = Weights()
     demand: Demand = Demand()
     same_blanks: bool = False
+    derived: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.masks == "layered" and self.layers is None:
-            raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
+        self._check_depth()
+        if not self.targets:
+            raise InvalidInstance("there is no target", "$.targets", "give one target or more")
+        texts = canonical_texts([target.label for target in self.targets])
+        if len(set(texts)) < len(texts):
+            first = {text: index for index, text in reversed(list(enumerate(texts)))}
+            index = next(index for index, text in enumerate(texts) if first[text] != index)
+            fact = f"label {shown(self.targets[index].label)} is that of target {first[texts[index]]} too"
+            raise InvalidInstance(fact, f"$.targets[{index}].label", "give each target a label of its own")
         if (overlap := (self.need & self.hide).any(axis=1)).any():
             index = int(overlap.argmax())
             element = int(self._members(self.need[index] & self.hide[index])[0])
             fact = f"target {shown(self.targets[index].label)} needs and hides {shown(self.elements.values[element])}"
             raise InvalidInstance(fact, f"$.targets[{index}]", "leave it out of one of them")
-        if len({canonical(target.label) for target in self.targets}) != len(self.targets):
-            raise InvalidInstance("two targets have one label", "$.targets", "give each target a label of its own")
+
+    def _check_depth(self) -> None:
+        if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
+            fact = f"layers: expected an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
+            raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
+        if self.masks == "layered" and self.layers is None:
+            raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
+        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERS:
+            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERS}"
+            raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
 
     def needed(self, target: int) -> Int64Array:
         """Return the elements that a target needs, ascending."""
@@ -170,3 +218,36 @@ class Contracts:
 
     def _members(self, row: UInt64Array) -> Int64Array:
         return np.flatnonzero(np.unpackbits(row.view(np.uint8), count=self.elements.count, bitorder="little"))
+
+
+def with_options(contracts: Contracts, *, layers: int | None = None, masks: Masks | None = None) -> Contracts:
+    """Return the contracts with another depth or kind of masks, and what follows from them decided again.
+
+    Parameters
+    ----------
+    contracts : Contracts
+    layers : int, optional
+        None keeps the contracts' own.
+    masks : str, optional
+        ``one`` or ``layered``. None keeps the contracts' own if they were given; otherwise masks are layered iff a
+        number of layers is given.
+
+    Returns
+    -------
+    Contracts
+        ``weights.count``, unless it was given, is ``layer`` for layered masks and ``structure`` for one.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> with_options(leave_one_out(n=4), layers=3).masks
+    'layered'
+    """
+    depth = contracts.layers if layers is None else layers
+    derived = contracts.derived if masks is None else contracts.derived - {"masks"}
+    if masks is None:
+        masks = contracts.masks if "masks" not in derived else "one" if depth is None else "layered"
+    weights = contracts.weights
+    if "count" in derived:
+        weights = replace(weights, count="structure" if masks == "one" else "layer")
+    return replace(contracts, layers=depth, masks=masks, weights=weights, derived=derived)
