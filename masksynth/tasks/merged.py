@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray
 
 
 class Position(NamedTuple):
@@ -80,6 +81,9 @@ class MergedTask:
         One per ``predict`` entry, in task order.
     problem : Question
         The question solved; ``verify`` rejects another instance.
+    updated : (L, N) or (1, N) bool, optional
+        Whether a position is updated in a layer; where not, its keys and values are read as they are and its row holds
+        itself alone. None: every position is updated in every layer.
     """
 
     positions: tuple[Position, ...]
@@ -89,6 +93,7 @@ class MergedTask:
     tasks: tuple[str, ...]
     loss_edges: tuple[LossEdge, ...]
     problem: Question
+    updated: BoolArray | None = None
 
     def __repr__(self) -> str:
         counts = f"{len(self.positions)} positions, {len(self.tasks)} tasks, {len(self.loss_edges)} loss edges"

@@ -10,7 +10,7 @@ import typing
 import pytest
 
 from masksynth import catalog
-from masksynth.catalog.parameters import MAX_KEYS
+from masksynth.tasks.parameters import MAX_KEYS
 from masksynth.errors import InvalidInstance
 from masksynth.merge import find_leak, merge
 from masksynth.tasks import Node, Task, TaskFamily

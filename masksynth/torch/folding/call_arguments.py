@@ -111,7 +111,7 @@ def read_call(named: dict[str, Any]) -> Call | str:
     if positions is not None and not _fits(positions, ids):
         return "argument position_ids"
     others = {name: value for name, value in named.items() if name not in READ}
-    # a tensor with a dimension may hold one value for each token, or images
+    # a tensor of several values may hold one for each token, or images
     foreign = [name for name, value in others.items() if name not in UNREAD and _holds_tensor(value)]
     if foreign:
         return f"argument {foreign[0]}"
@@ -156,7 +156,7 @@ def _is_cache(value: Any) -> bool:
 
 def _holds_tensor(value: Any) -> bool:
     if isinstance(value, Tensor):
-        return value.ndim > 0
+        return value.numel() > 1
     if isinstance(value, (tuple, list)):
         return any(map(_holds_tensor, value))
     return isinstance(value, Mapping) and any(map(_holds_tensor, value.values()))

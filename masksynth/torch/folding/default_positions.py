@@ -104,19 +104,23 @@ def relative_difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm() / b.norm().clamp_min(1e-30))
 
 
-def separates_packed(model: Any, ids: Tensor, tolerance: float) -> bool:
+def separates_packed(model: Any, ids: Tensor, cached: bool, tolerance: float) -> bool:
     """Return whether a model keeps rows apart that are packed into one without a mask, by position ids that restart.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-    ids : (1, n) int64
+    ids : (b, n) int64
+        b equal packed rows.
+    cached : bool
+        Whether the model makes a cache.
     tolerance : float
         Largest relative difference from the second row's own run.
     """
     half = TOKENS // 2
-    positions = torch.cat([torch.arange(half), torch.arange(ids.shape[1] - half)])[None].to(ids.device)
+    positions = torch.cat([torch.arange(half), torch.arange(ids.shape[1] - half)]).expand(ids.shape).to(ids.device)
+    tail = {"input_ids": ids[:1, half:], "position_ids": positions[:1, half:]}
     with evaluating(model), torch.no_grad():
-        together = last_hidden(model(input_ids=ids, position_ids=positions, use_cache=False))[:, half:]
-        alone = last_hidden(model(input_ids=ids[:, half:], position_ids=positions[:, half:], use_cache=False))
+        together = last_hidden(model(input_ids=ids, position_ids=positions, use_cache=cached))[:1, half:]
+        alone = last_hidden(model(**tail, use_cache=False))
     return relative_difference(together, alone) <= tolerance

@@ -137,7 +137,10 @@ class Fold:
     def _merge(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Merged | str:
         if getattr(getattr(self.backbone, "config", None), "output_attentions", False):
             kwargs = {"output_attentions": True, **kwargs}
-        call = read_call(name_arguments(self._signature, args, kwargs))
+        named = name_arguments(self._signature, args, kwargs)
+        if vars(self._thread).pop("cache_by_default", False):
+            named.pop("use_cache", None)  # some models with a head pass on their config's
+        call = read_call(named)
         if isinstance(call, str):
             return call
         # facts are read, and rows compared, by running the backbone; inference tensors have no derivative
@@ -170,9 +173,11 @@ class Fold:
         return result
 
     def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note whether the loss of the model reads pads, whose hidden states a merged call does not have."""
+        """Note whether the loss reads pads, which a merged call does not have, and whether the caller wants no cache."""
         if not self._is_bypassed:
-            self._thread.reads_pads = reads_pads(name_arguments(inspect.signature(module.forward), args, kwargs))
+            named = name_arguments(inspect.signature(module.forward), args, kwargs)
+            self._thread.reads_pads = reads_pads(named)
+            self._thread.cache_by_default = named.get("use_cache") is None
 
     def _after_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Raise if a forward of the model did not call the backbone, so that it ran unmerged without a word."""

@@ -172,7 +172,7 @@ def _check_stated_starts(call: Call, starts: BoolArray | None) -> None:
 def _check_separation(call: Call, rows: TokenRows, starts: BoolArray | None, facts: ModelFacts | None) -> None:
     """Raise if packed rows are not kept apart by the model."""
     if starts is not None and facts is not None and len(rows) > len(call.ids):
-        facts.require_separation(call.use_cache)
+        facts.require_separation(call.use_cache, len(call.ids))
     if call.mask is not None and len(rows.positions) == 1:
         within = np.ones(len(rows.tokens), bool)
         within[rows.offset[:-1]] = False

@@ -21,13 +21,14 @@ from masksynth.torch.folding.default_positions import (
 from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.models.architecture import FALLBACK, Architecture
 from masksynth.torch.models.evaluation_mode import evaluating
+from masksynth.torch.models.flash_trees import is_flash, read_flash_architecture, take_plans
 from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
 
 
-def _read(backbone: Any) -> Architecture:
+def _read(backbone: Any, attention: str) -> Architecture:
     try:
-        return read_architecture(backbone)
+        return read_flash_architecture(backbone) if is_flash(attention) else read_architecture(backbone)
     except NotImplementedError as error:  # transformers: get_input_embeddings of a wrapper without them
         name = type(backbone).__name__
         raise Unsupported(f"{name} does not name its embeddings of tokens; train it without fold") from error
@@ -55,7 +56,7 @@ class ModelFacts:
         self._read_model = outer if is_sharded(outer) else backbone
         self._records = dict[tuple[str, torch.dtype], Architecture]()
         self._rule: Rule | None = None
-        self._separates: bool | None = None
+        self._separates = dict[tuple[str, bool, int], bool]()
         self._shifts: bool | None = None
         record = self.record()
         if self._runs(record).takes_positions:
@@ -101,8 +102,10 @@ class ModelFacts:
     def record(self) -> Architecture:
         """Return the record of the backbone as it runs now."""
         key = self.setting[:2]
+        if is_flash(key[0]):
+            take_plans(key[0])
         if key not in self._records:
-            record = _read(self._read_model or self.backbone)
+            record = _read(self._read_model or self.backbone, key[0])
             if not record.causal:
                 fact = (
                     f"{record.model} is not causal: a row's tokens attend to later ones, which other rows do not share"
@@ -128,22 +131,32 @@ class ModelFacts:
         first = self.record().first_position
         return np.broadcast_to(np.arange(ids.shape[1]) + first, (1, *ids.shape))
 
-    def require_separation(self, use_cache: bool | None) -> None:
-        """Raise if the model itself does not keep packed rows apart; with a cache of its own, none does.
+    def require_separation(self, use_cache: bool | None, rows: int) -> None:
+        """Raise if the model itself does not keep packed rows apart.
 
         Parameters
         ----------
         use_cache : bool or None
             As the call has it; by default the config's.
+        rows : int
+            Number of packed rows of the call.
         """
         trains = self.backbone.training and getattr(self.backbone, "gradient_checkpointing", False)
-        if use_cache is None and getattr(self.backbone.config.get_text_config(), "use_cache", False) and not trains:
-            fact = f"position_ids restart, but with a cache {type(self.backbone).__name__} lets packed rows attend to"
-            raise Unsupported(f"{fact} one another; pass use_cache=False, or set config.use_cache to False")
-        if self._separates is None:
+        by_default = use_cache is None and not trains
+        cached = by_default and bool(getattr(self.backbone.config.get_text_config(), "use_cache", False))
+        if self._keeps_apart(cached, rows):
+            return
+        name = type(self.backbone).__name__
+        if cached and self._keeps_apart(False, rows):
+            fact = f"position_ids restart, but with a cache {name} lets packed rows attend to one another"
+            raise Unsupported(f"{fact}; pass use_cache=False, or set config.use_cache to False")
+        fact = f"position_ids restart, but {name} lets packed rows attend to one another"
+        raise Unsupported(f"{fact}; pass one row per sample, with an attention_mask")
+
+    def _keeps_apart(self, cached: bool, rows: int) -> bool:
+        key = (self.setting[0], cached, min(rows, 2))  # flash attention tells them apart in a single row only
+        if key not in self._separates:
             record = self.record()
-            tolerance = ROUNDING.get(record.dtype, 1e-1)
-            self._separates = separates_packed(self.backbone, self._runs(record).ids(), tolerance)
-        if not self._separates:
-            fact = f"position_ids restart, but {type(self.backbone).__name__} lets packed rows attend to one another"
-            raise Unsupported(f"{fact}; pass one row per sample, with an attention_mask")
+            ids = self._runs(record).ids().expand(key[2], -1)
+            self._separates[key] = separates_packed(self.backbone, ids, cached, ROUNDING.get(record.dtype, 1e-1))
+        return self._separates[key]

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from masksynth.errors import Unsupported
+from masksynth.torch.models.attention_name import attention_named
 from masksynth.torch.models.evaluation_mode import evaluating
 from masksynth.torch.models.mask_functions import recognize_mask
 from masksynth.torch.models.transformers_version import require_transformers
@@ -176,19 +177,13 @@ def _recording(model: torch.nn.Module, record: Trace) -> Iterator[None]:
         own_values = value.repeat_interleave(query.shape[1] // value.shape[1], 1)
         return own_values.transpose(1, 2).contiguous(), None
 
-    configs: dict[int, Any] = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}
-    configs = {key: config for key, config in configs.items() if hasattr(config, "_attn_implementation_internal")}
-    before = {key: config._attn_implementation_internal for key, config in configs.items()}
     interfaces = (transformers.AttentionInterface, AttentionMaskInterface)
     try:
         interfaces[0].register(NAME, attention_recorder)
         interfaces[1].register(NAME, mask_recorder)
-        for config in configs.values():
-            config._attn_implementation_internal = NAME
-        yield
+        with attention_named(model, NAME):
+            yield
     finally:
-        for key, config in configs.items():
-            config._attn_implementation_internal = before[key]
         for interface in interfaces:
             interface._global_mapping.pop(NAME, None)
 

@@ -46,8 +46,6 @@ def use_varlen_attention(model: Any) -> Any:
     'masksynth_varlen'
     """
     transformers = require_transformers()
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
-
     plain = unwrap(model)
     if not isinstance(plain, transformers.PreTrainedModel):
         fact = f"expected a transformers model, got {type(plain).__name__}"
@@ -55,10 +53,18 @@ def use_varlen_attention(model: Any) -> Any:
     if not plain._can_set_attn_implementation():
         fact = f"{type(plain).__name__} does not use the attention interface of transformers"
         raise Unsupported(f"{fact}; use sdpa or eager masks")
-    transformers.AttentionInterface.register(VARLEN, varlen_attention)
-    AttentionMaskInterface.register(VARLEN, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+    register_varlen()
     plain.set_attn_implementation(VARLEN)
     return model
+
+
+def register_varlen() -> None:
+    """Register the attention that takes plans, with the masks of sdpa for other calls; idempotent."""
+    transformers = require_transformers()
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+
+    transformers.AttentionInterface.register(VARLEN, varlen_attention)
+    AttentionMaskInterface.register(VARLEN, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
 
 
 def varlen_attention(
@@ -85,7 +91,7 @@ def varlen_attention(
         return layer_attention("sdpa", module, query, key, value, attention_mask, **keywords)
     window = keywords.get("sliding_window")
     _refuse_keywords(module, keywords)
-    _check_window(module, attention_mask, window)
+    check_window(module, attention_mask, window)
     result = tree_attention(query, key, value, attention_mask, keywords.get("scaling"), window)
     return result.transpose(1, 2).contiguous(), None
 
@@ -102,7 +108,7 @@ def _refuse_keywords(module: torch.nn.Module, keywords: dict[str, Any]) -> None:
         raise Unsupported(f"varlen attention does not support {wrong[0]}; {REMEDY}")
 
 
-def _check_window(module: torch.nn.Module, plan: TreePlan, window: int | None) -> None:
+def check_window(module: torch.nn.Module, plan: TreePlan, window: int | None) -> None:
     """Raise if a layer does not hand over the window that it has by the model's own masks."""
     layer = getattr(module, "layer_idx", None)
     if plan.windows is not None and isinstance(layer, int) and plan.windows[layer] != window:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -19,18 +19,10 @@ from masksynth.torch.loss_edges import packed_loss, total_weight
 from masksynth.torch.models.unwrap import inner_model
 from masksynth.torch.packed_dataset import PackedDataset
 from masksynth.torch.sampling import PackedSampler
+from masksynth.torch.trainers.prefix_order import EpochBatches
 from masksynth.torch.training_batch import TrainingBatch
 
 Packed = PackedDataset | str | Path
-
-
-class EpochBatches(BatchSampler):
-    """Batches of a sampler that shuffles by epoch; it stays reachable where the Trainer skips batches to resume."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch."""
-        sampler: Any = self.sampler
-        sampler.set_epoch(epoch)
 
 
 class PackedLoader(DataLoader[TrainingBatch]):

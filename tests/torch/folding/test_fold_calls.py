@@ -8,7 +8,15 @@ import inspect
 import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, CTRLConfig, CTRLLMHeadModel, DynamicCache, LlamaForCausalLM
+from transformers import (
+    AutoModelForSequenceClassification,
+    CTRLConfig,
+    CTRLLMHeadModel,
+    DynamicCache,
+    LlamaForCausalLM,
+    XGLMConfig,
+    XGLMForCausalLM,
+)
 
 from masksynth.errors import InvalidInstance, Unsupported, WrongAnswer
 from masksynth.torch import fold
@@ -145,6 +153,29 @@ def test_use_cache_that_only_the_config_asks_for_is_off():
     assert model.config.use_cache
     with fold(model, strict=True):
         assert model(input_ids=ROWS.input_ids).past_key_values is None
+
+
+def test_use_cache_that_the_head_fills_in_from_its_config_is_off():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "d_model": 16, "num_layers": 2, "attention_heads": 4, "ffn_dim": 24, "layerdrop": 0.0}
+    sizes |= {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    model = XGLMForCausalLM(XGLMConfig(**sizes))
+    assert model.config.use_cache
+    plain = step(model, ROWS)
+    with fold(model) as folded:
+        assert apart(step(model, ROWS), plain) < 1e-5
+        model(input_ids=ROWS.input_ids, use_cache=True)
+        model.model(input_ids=ROWS.input_ids, use_cache=True)
+    assert (folded.report().folded, dict(folded.report().passed)) == (1, {"use_cache": 2})
+
+
+def test_one_number_beside_the_rows_does_not_keep_them_from_merging():
+    model = llama()
+    labels = ROWS.input_ids.masked_fill(ROWS.attention_mask == 0, -100)
+    inputs = {**ROWS._asdict(), "labels": labels, "num_items_in_batch": torch.tensor([100])}
+    plain = model(**inputs).loss
+    with fold(model, strict=True):
+        assert torch.allclose(model(**inputs).loss, plain)
 
 
 def test_attention_weights_are_refused():
