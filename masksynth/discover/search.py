@@ -1,0 +1,95 @@
+"""The search by rounds: jobs that improve circuits, here, in worker processes or on an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+from masksynth.discover.improve import Improved, Inputs, improve
+from masksynth.discover.incumbent import Incumbent
+from masksynth.workers.ordered import Call, Crew
+from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions
+
+SHORTEST, LONGEST = 0.5, 8.0
+"""Seconds of a round: a tenth of the time that is left, within these bounds."""
+KEPT = 4
+"""Number of circuits from which rounds go on."""
+
+
+@dataclass
+class Elite:
+    """The best circuits so far, from which jobs begin.
+
+    Parameters
+    ----------
+    circuits : list of (price, inputs)
+        Sorted; at most ``KEPT``.
+    """
+
+    circuits: list[tuple[float, Inputs]] = field(default_factory=list)
+
+    def add(self, price: float, inputs: Inputs) -> None:
+        """Keep a circuit if it is among the best."""
+        if all(inputs != known for _, known in self.circuits):
+            self.circuits = sorted([*self.circuits, (price, inputs)], key=lambda pair: pair[0])[:KEPT]
+
+    def pick(self, number: int) -> Inputs | None:
+        """Return the circuit from which a round begins; None: from new ones."""
+        if number % 8 == 0 or not self.circuits:
+            return None
+        return self.circuits[(number // 2) % len(self.circuits) if number % 2 else 0][1]
+
+
+def search_rounds(
+    incumbent: Incumbent, elite: Elite, seed: int, jobs: int, executor: Executor | None, first: int = 0
+) -> int:
+    """Run rounds until the time of the incumbent is over; return the number of rounds that have been run.
+
+    Parameters
+    ----------
+    incumbent : Incumbent
+        Gets each structure that is found.
+    elite : Elite
+    seed : int
+        Round i has the seed seed + i.
+    jobs : int
+        Number of jobs that run at the same time.
+    executor : Executor, optional
+        Where they run; without it in this process, or in worker processes if there are several jobs.
+    first : int
+        Number of the first round.
+    """
+
+    def calls() -> Iterator[Call]:
+        number = first
+        while (left := incumbent.remaining) > 0:
+            seconds = min(max(left / 10, SHORTEST), LONGEST, left)
+            yield Call(f"round {number}", improve, (incumbent.contracts, elite.pick(number), seed + number, seconds))
+            number += 1
+
+    done = first
+    for result in _run(calls(), jobs, executor):
+        done += 1
+        take(incumbent, elite, result)
+    return done
+
+
+def take(incumbent: Incumbent, elite: Elite, result: Improved) -> None:
+    """Keep what a job has found."""
+    elite.add(result.price, result.inputs)
+    incumbent.offer(result.structure)
+
+
+def _run(calls: Iterator[Call], jobs: int, executor: Executor | None) -> Iterator[Any]:
+    """Yield the results of calls."""
+    if executor is None and jobs == 1:
+        for call in calls:
+            yield call.function(*call.arguments)
+        return
+    pool = LocalPool(PoolOptions(jobs)) if executor is None else ExternalPool(executor, jobs)
+    try:
+        yield from Crew(pool).map(calls, jobs)
+    finally:
+        pool.close()
