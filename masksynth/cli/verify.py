@@ -178,7 +178,7 @@ def _read_chats(
         fact = f"{MANIFEST} names no chat template: the folder was packed from samples"
         raise InvalidInstance(fact, "", "name the samples, without --tokenizer", str(folder))
     files = [standard_input().buffer if place == "-" else place for place in places]
-    samples: Any = ChatChecker(record, load_tokenizer(tokenizer)).samples(files)
+    samples: Any = ChatChecker(record, load_tokenizer(tokenizer)).samples(files, options[0])
     yield from tables_of(samples, *options)
 
 

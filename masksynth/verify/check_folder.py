@@ -24,6 +24,7 @@ from masksynth.verify.read_arrays import (
     stored_mask,
 )
 from masksynth.verify.read_solution import Objective, Record, read_record
+from masksynth.verify.updated import MAX_UPDATED, updated_shape
 
 SCHEMA = "1"
 
@@ -62,7 +63,14 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
     except InvalidInstance as error:
         raise error.within(source=str(folder / "mask.safetensors")) from None
     merged = MergedTask(
-        record.positions, mask, record.embeddings, record.labels, record.tasks, record.loss_edges, record.problem
+        record.positions,
+        mask,
+        record.embeddings,
+        record.labels,
+        record.tasks,
+        record.loss_edges,
+        record.problem,
+        arrays.get("updated"),
     )
     _check_edges(record, mask)
     is_minimal = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
@@ -100,7 +108,11 @@ def _read_arrays(folder: Path, record: Record) -> Arrays:
     required = array_shapes(size, tables, len(record.loss_edges), record.problem.sparse)
     # A row has at most size edges and at most size / 2 + 1 intervals.
     longest = tables * size * (size if record.problem.sparse else size // 2 + 1)
-    expected = Expected(required, form_shapes(size, tables), longest)
+    optional = form_shapes(size, tables)
+    shape = updated_shape(size, record.problem.layers)
+    if shape[0] * size <= MAX_UPDATED:
+        optional["updated"] = ("|b1", shape)
+    expected = Expected(required, optional, longest)
     arrays, metadata = read_safetensors(folder / "mask.safetensors", expected)
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(f"schema {metadata['schema']!r:.40} is unknown", source=str(folder / "mask.safetensors"))

@@ -1,22 +1,19 @@
-"""The direct structure: every target reads each element that it needs, raw, in the last layer."""
+"""Each target reads the tokens that it needs, all in one layer: raw keys and values only."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from masksynth.contracts import Contracts
-from masksynth.discover.structure import Reads, Structure
-from masksynth.mask.typing import Int64Array, UInt64Array
-from masksynth.posets.bit_rows import unpack
+from masksynth.discover.constructions.events import Events
+from masksynth.discover.structure import Structure, prune
+from masksynth.mask.typing import BoolArray, Int64Array
 
 
 def direct(contracts: Contracts) -> Structure:
-    """Return the structure in which every target reads the elements that it needs, and nothing else is ever updated.
+    """Return the structure in which every target is a blank that reads each token of its need, in the last layer.
 
-    A position embeds each element that some target needs, and each ``query`` target has a blank. With a mask per layer
-    a target of place ``any`` is predicted at the position of an element that it needs, as far as these go round: in
-    the last layer everybody reads states that are still raw. With one mask such a target has a position of its own
-    that embeds an element.
+    It fits any contracts: of every state only raw tokens are read.
 
     Examples
     --------
@@ -25,65 +22,46 @@ def direct(contracts: Contracts) -> Structure:
     >>> structure.size, [len(reads.query) for reads in structure.reads]
     (8, [0, 12])
     """
-    wanted = unpack(np.bitwise_or.reduce(contracts.need, axis=0)[None], contracts.elements.count)[0]
-    raw = np.full(contracts.elements.count, -1)
-    raw[wanted] = np.arange(int(wanted.sum()))
-    first = int(wanted.sum())
-    host = _hosts(contracts) if contracts.masks == "layered" else np.full(len(contracts.targets), -1)
-    blank = host < 0
-    target = np.where(blank, first + np.cumsum(blank) - 1, raw[host])
-    size = first + int(blank.sum())
-    element = np.concatenate([np.flatnonzero(wanted), np.full(size - first, -1)])
-    if contracts.masks == "one":
-        for index, place in enumerate(contracts.targets):
-            if place.place == "any" and contracts.need[index].any():
-                element[target[index]] = contracts.needed(index)[0]
-    query, needed = np.nonzero(unpack(contracts.need, contracts.elements.count))
-    own = element[target[query]] == needed
-    reads = Reads.of_pairs(target[query[~own]], raw[needed[~own]], size)
-    nothing = Reads(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    layers = contracts.layers or 1
-    tables = (reads,) if contracts.masks == "one" else (*[nothing] * (layers - 1), reads)
-    return Structure(element, tables, target, "direct")
+    need = _needs(contracts)
+    return _read_at(contracts, need, contracts.elements.count + np.arange(len(contracts.targets)), "direct")
 
 
-def _hosts(contracts: Contracts) -> Int64Array:
-    """Return for each target of place ``any`` an element that it needs, each for one target; -1 for all others."""
-    host = np.full(len(contracts.targets), -1)
-    taken: dict[int, int] = {}
-    for index, target in enumerate(contracts.targets):
-        if target.place == "any":
-            _find_host(contracts.need, index, taken, contracts.elements.count)
-    for element, index in taken.items():
-        host[index] = element
-    return host
+def direct_at_tokens(contracts: Contracts) -> Structure | None:
+    """Return `direct` with targets that may be at a token of their need predicted there, one at each token.
+
+    Only for a mask per layer: with one mask a token that reads is no longer raw. A target that finds no token is a
+    blank. None is returned if no target may be at a token.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> structure = direct_at_tokens(leave_one_out(n=4, layers=2, place="any"))
+    >>> structure.size, structure.target.tolist()
+    (4, [3, 0, 1, 2])
+    """
+    elements = contracts.elements.count
+    free, place = np.ones(elements, bool), elements + np.arange(len(contracts.targets))
+    need = _needs(contracts)
+    for target, row in enumerate(need):
+        if contracts.targets[target].place == "any" and len(tokens := np.flatnonzero(row & free)):
+            # the token before the target, if it can be had
+            place[target] = tokens[np.searchsorted(tokens, target) - 1]
+            free[place[target]] = False
+    if contracts.masks == "one" or free.all():
+        return None
+    return _read_at(contracts, need, place, "direct at tokens")
 
 
-def _find_host(need: UInt64Array, index: int, taken: dict[int, int], count: int) -> None:
-    """Give a target an element of its need, moving others along an augmenting path if all of these are taken."""
-    came_from: dict[int, int] = {}
-    queue = [index]
-    asked: dict[int, int] = {}
-    for target in queue:
-        needed = np.flatnonzero(unpack(need[target][None], count)[0])
-        # Elements after the target's own number come first: leave-one-out then needs no augmenting path.
-        start = int(np.searchsorted(needed, target, side="right"))
-        for element in np.roll(needed, -start).tolist():
-            if element in asked:
-                continue
-            asked[element] = target
-            if element not in taken:
-                _shift(element, asked, came_from, taken, index)
-                return
-            came_from[taken[element]] = element
-            queue.append(taken[element])
+def _needs(contracts: Contracts) -> BoolArray:
+    bits = np.unpackbits(contracts.need.view(np.uint8), axis=1, count=contracts.elements.count, bitorder="little")
+    return bits.view(bool)
 
 
-def _shift(element: int, asked: dict[int, int], came_from: dict[int, int], taken: dict[int, int], index: int) -> None:
-    """Give the free element to the target that asked for it, the element it had to the one before, and so on."""
-    while True:
-        target = asked[element]
-        taken[element] = target
-        if target == index:
-            return
-        element = came_from[target]
+def _read_at(contracts: Contracts, need: BoolArray, place: Int64Array, name: str) -> Structure:
+    """Return the structure in which the targets at given positions read the tokens of their need."""
+    elements, targets = contracts.elements.count, len(contracts.targets)
+    target, token = np.nonzero(need)
+    events = Events(np.ones(len(target), np.int64), place[target], token)
+    layers = (contracts.layers or 1) if contracts.masks == "layered" else 1
+    element = np.concatenate([np.arange(elements), np.full(targets, -1)])
+    return prune(Structure(element, events.reads(elements + targets, 1, layers), place, name), contracts.masks)

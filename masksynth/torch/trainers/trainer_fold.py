@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal
 
+import torch
+
 from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.torch.folding.fold import Fold, fold
 from masksynth.torch.folding.report import FoldReport
@@ -100,8 +102,8 @@ def fold_trainer(
     """Run each micro-batch of a trainer merged: fold its model and its reference model.
 
     Losses, gradients and metrics are those of the rows (``masksynth.torch.fold``). The log gets ``merged/tokens`` and
-    ``merged/positions``: real tokens of the folded calls of this process since the last log, and the positions that
-    were run for them.
+    ``merged/positions``: real tokens of the folded calls of all processes since the last log, and the positions that
+    were run for them. Reports are of this process.
 
     Rows merge if they are in one micro-batch. The rows of an optimizer step, those of accumulation steps and processes
     together, are put into its micro-batches so that these share much, where the gradient is that of any distribution
@@ -203,13 +205,35 @@ def _log_counts(trainer: Any, folded: TrainerFold) -> None:
     log, evaluate = trainer.log, trainer.evaluate
 
     def log_counts(logs: dict[str, float], *args: Any, **kwargs: Any) -> Any:
-        if "train_runtime" not in logs:  # the summary at the end has no interval of its own
-            logs.update(folded.take_counts(any(name.startswith("eval_") for name in logs)))
+        evaluated = any(name.startswith("eval_") and name.endswith("_runtime") for name in logs)
+        # the trainer's own logs, which all processes make together; not what a user logs, perhaps in one process
+        if evaluated or {"loss", "learning_rate"} <= logs.keys():
+            logs.update(_sum_over_processes(trainer, folded.take_counts(evaluated)))
         return log(logs, *args, **kwargs)
 
     def evaluate_apart(*args: Any, **kwargs: Any) -> Any:
+        _warn_of_evaluation_first(trainer)
         folded.set_training_aside()
         return evaluate(*args, **kwargs)
 
     folded.replace(trainer, "log", log_counts)
     folded.replace(trainer, "evaluate", evaluate_apart)
+
+
+def _sum_over_processes(trainer: Any, counts: dict[str, int]) -> dict[str, int]:
+    if trainer.args.world_size == 1:
+        return counts
+    summed = trainer.accelerator.reduce(torch.tensor([*counts.values()], device=trainer.args.device))
+    return dict(zip(counts, summed.tolist(), strict=True))
+
+
+def _warn_of_evaluation_first(trainer: Any) -> None:
+    """Warn where an evaluation leaves the model outside DistributedDataParallel for good.
+
+    accelerate 1.15 marks the model as prepared, and transformers 5.23 wraps it no more when training begins.
+    """
+    replicated = trainer.args.world_size > 1 and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+    if replicated and not trainer.accelerator._models:
+        fact = "evaluate() before train() leaves the model outside DistributedDataParallel in transformers"
+        remedy = "processes would train apart; train first, or evaluate in another Trainer"
+        warnings.warn(f"{fact}: {remedy}", MasksynthWarning, stacklevel=3)

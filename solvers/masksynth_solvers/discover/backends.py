@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from math import inf
@@ -12,10 +13,13 @@ from masksynth.contracts import Contracts
 from masksynth.discover.backends import Outcome
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure
-from masksynth.errors import Unsupported
 from masksynth_solvers.discover.clauses import Prices
 from masksynth_solvers.discover.engines import Effort
-from masksynth_solvers.discover.jobs import list_jobs, price_of, run_job
+from masksynth_solvers.discover.gates import GateBound, bound_reads
+from masksynth_solvers.discover.jobs import list_jobs, price_of, read_directly, run_job
+
+FIRST = 10.0
+"""Seconds for a bound on reads before the jobs, which all use it."""
 
 
 class CpSat:
@@ -54,30 +58,38 @@ class MaxSat:
         return search_jobs(contracts, limits, incumbent, "maxsat", f"RC2 of PySAT {self.versions()['python-sat']}")
 
 
-def search_jobs(contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str, proof: str) -> Outcome:
-    """Run jobs of growing size, one after another, until no later one can be cheaper than the best structure."""
-    if contracts.layers is None:
-        raise Unsupported("one mask at any depth")
+def search_jobs(
+    contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str, proof: str
+) -> Outcome:
+    """Run jobs, the one with the lowest bound first, until no other can be cheaper than the best structure.
+
+    The best structure at the beginning is the incumbent, or that in which targets read their needs directly.
+    """
     until = inf if limits.seconds is None else monotonic() + limits.seconds
-    best, price = incumbent, None if incumbent is None else price_of(incumbent, contracts)
-    bound, done = None, []
-    for floor, job in list_jobs(contracts):
-        if price is not None and floor >= price:
-            bound = price if bound is None else min(bound, price)
-            break
+    best = read_directly(contracts) if incumbent is None else incumbent
+    price = price_of(best, contracts)
+    reads = _bound_reads(contracts, until)
+    jobs = list_jobs(contracts, price, reads.reads)
+    bounds, done = [], []
+    for floor, job in jobs:
         left = until - monotonic()
-        if left <= 0:
-            bound = floor if bound is None else min(bound, floor)
-            break
-        limited = type(job)(job.contracts, job.extra, None if price is None else price - 1)
+        if floor >= price or left <= 0:
+            bounds.append(floor)
+            continue
         effort = Effort(None if left == inf else left, limits.workers, limits.seed)
-        result = run_job(limited, engine, effort)
-        if result.structure is not None and (price is None or result.price < price):
+        result = run_job(replace(job, most=price - 1), engine, effort)
+        if result.structure is not None and result.price is not None and result.price < price:
             best, price = result.structure, result.price
+        bounds.append(max(result.bound, floor))
         done.append(job.title)
-        bound = result.bound if bound is None else min(bound, result.bound)
-    finished = price is not None and bound is not None and bound >= price
-    cost = bound / float(Prices.of(contracts.weights).scale) if bound is not None else 0.0
-    if finished and best is not None:
-        cost = measure(best, contracts).cost
-    return Outcome(best, cost, finished, f"{proof}: {', '.join(done)}")
+    bound = min([price, *bounds])
+    finished = bound == price
+    cost = measure(best, contracts).cost if finished else float(bound / Prices.of(contracts.weights).scale)
+    how = f"{proof}: {'; '.join(done) or 'no job'}"
+    return Outcome(best, cost, finished, how + f"; SAT: {reads.gates} gates" * bool(reads.gates))
+
+
+def _bound_reads(contracts: Contracts, until: float) -> GateBound:
+    """Return a bound on the reads of every structure, within a fifth of the time."""
+    left = until - monotonic()
+    return bound_reads(contracts, Effort(FIRST if left == inf else min(FIRST, left / 5)))

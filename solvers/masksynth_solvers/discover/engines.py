@@ -51,10 +51,12 @@ class Effort:
     seed: int = 0
 
 
-Engine = Callable[[Formula, int | None, Effort, "frozenset[Key] | None"], Found]
+AtLeast = tuple[tuple[int, ...], int]
+"""Variables of which at least so many are true in every model: a proved bound, which an engine may use."""
+Engine = Callable[[Formula, int | None, Effort, AtLeast], Found]
 
 
-def by_cpsat(formula: Formula, most: int | None, effort: Effort, hint: frozenset[Key] | None = None) -> Found:
+def by_cpsat(formula: Formula, most: int | None, effort: Effort, least: AtLeast = ((), 0)) -> Found:
     """Return the cheapest model, of price at most ``most``, by CP-SAT.
 
     Examples
@@ -76,8 +78,8 @@ def by_cpsat(formula: Formula, most: int | None, effort: Effort, hint: frozenset
     if most is not None:
         model.add(price <= most)
     model.minimize(price)
-    for key, variable in formula.edges.items() if hint else ():
-        model.add_hint(variables[variable - 1], key in (hint or ()))
+    if least[1]:
+        model.add(sum(variables[variable - 1] for variable in least[0]) >= least[1])
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = effort.workers
     solver.parameters.optimize_with_core = True  # its default search keeps the bound of the linear relaxation
@@ -100,7 +102,7 @@ def by_cpsat(formula: Formula, most: int | None, effort: Effort, hint: frozenset
     return Found(chosen, formula.cost(chosen), proved, native == cp_model.OPTIMAL)
 
 
-def by_maxsat(formula: Formula, most: int | None, effort: Effort, hint: frozenset[Key] | None = None) -> Found:
+def by_maxsat(formula: Formula, most: int | None, effort: Effort, least: AtLeast = ((), 0)) -> Found:
     """Return the cheapest model by RC2: its cores prove a bound before it has any model; ``most`` ends it early."""
     from masksynth_solvers.sparse.rc2 import Rc2
 
@@ -117,7 +119,7 @@ def by_maxsat(formula: Formula, most: int | None, effort: Effort, hint: frozense
     return Found(None, None, known.lower, False)
 
 
-def by_sat(formula: Formula, most: int | None, effort: Effort, hint: frozenset[Key] | None = None) -> Found:
+def by_sat(formula: Formula, most: int | None, effort: Effort, least: AtLeast = ((), 0)) -> Found:
     """Return a model of price at most ``most`` by CaDiCaL, or that there is none; it looks for no cheaper one."""
     from pysat.solvers import Solver
 

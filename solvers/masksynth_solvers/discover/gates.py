@@ -166,7 +166,7 @@ def bound_reads(
         if left is not None and left <= 0:
             break
         started = monotonic()
-        found = ENGINES[engine](encode_gates(contracts, gates), 0, Effort(left, effort.workers, effort.seed), None)
+        found = ENGINES[engine](encode_gates(contracts, gates), 0, Effort(left, effort.workers, effort.seed), ((), 0))
         if not found.finished:
             break
         spent.append(monotonic() - started)
