@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -208,8 +208,14 @@ class Contracts:
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
             fact = f"layers: expected an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
             raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
+        if self.masks not in ("one", "layered"):
+            fact = f"masks: expected one or layered, got {shown(self.masks)}"
+            raise InvalidInstance(fact, "$.masks", "give one of them, or none")
         if self.masks == "layered" and self.layers is None:
             raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
+        if self.weights.count == "layer" and self.layers is None:
+            remedy = "give layers, or count structure"
+            raise InvalidInstance("costs of each layer need a number of layers", "$.weights.count", remedy)
         if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERED:
             fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERED}"
             raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
@@ -251,9 +257,27 @@ def with_options(contracts: Contracts, *, layers: int | None = None, masks: Mask
     """
     depth = contracts.layers if layers is None else layers
     derived = contracts.derived if masks is None else contracts.derived - {"masks"}
-    if masks is None:
-        masks = contracts.masks if "masks" not in derived else "one" if depth is None else "layered"
-    weights = contracts.weights
-    if "count" in derived:
-        weights = replace(weights, count="structure" if masks == "one" else "layer")
-    return replace(contracts, layers=depth, masks=masks, weights=weights, derived=derived)
+    if masks is None and "masks" not in derived:
+        masks = contracts.masks
+    resolved = resolve_options(masks, depth)
+    weights = replace(contracts.weights, count=resolved.count) if "count" in derived else contracts.weights
+    return replace(contracts, layers=depth, masks=resolved.masks, weights=weights, derived=derived)
+
+
+class Depth(NamedTuple):
+    """Kind of masks, and how costs are counted unless contracts say so."""
+
+    masks: Masks
+    count: Count
+
+
+def resolve_options(masks: Masks | None, layers: int | None) -> Depth:
+    """Return the kind of masks, layered iff a number of layers is given unless it is known, and the default count.
+
+    Examples
+    --------
+    >>> resolve_options(None, 6), resolve_options("one", 6)
+    (Depth(masks='layered', count='layer'), Depth(masks='one', count='structure'))
+    """
+    kind: Masks = masks or ("one" if layers is None else "layered")
+    return Depth(kind, "structure" if kind == "one" else "layer")
