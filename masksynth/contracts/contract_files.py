@@ -125,11 +125,11 @@ def _contracts_of(file: ContractsFile) -> Contracts:
     given = {"masks": file.masks, "count": file.weights.count}
     derived = frozenset(name for name, value in given.items() if value is msgspec.UNSET)
     prices = {key: value for key, value in msgspec.structs.asdict(file.weights).items() if value is not msgspec.UNSET}
-    depth = resolve_options(None if file.masks is msgspec.UNSET else file.masks, file.layers)
-    weights = Weights(**{"count": depth.count, **prices})
+    masks, count = resolve_options(None if file.masks is msgspec.UNSET else file.masks, file.layers)
+    weights = Weights(**{"count": count, **prices})
     demand = Demand(**msgspec.structs.asdict(file.demand))
     same = file.blanks == "same"
-    return Contracts(file.name, elements, targets, need, hide, file.layers, depth.masks, weights, demand, same, derived)
+    return Contracts(file.name, elements, targets, need, hide, file.layers, masks, weights, demand, same, derived)
 
 
 def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -259,25 +259,18 @@ def with_options(contracts: Contracts, *, layers: int | None = None, masks: Mask
     derived = contracts.derived if masks is None else contracts.derived - {"masks"}
     if masks is None and "masks" not in derived:
         masks = contracts.masks
-    resolved = resolve_options(masks, depth)
-    weights = replace(contracts.weights, count=resolved.count) if "count" in derived else contracts.weights
-    return replace(contracts, layers=depth, masks=resolved.masks, weights=weights, derived=derived)
+    kind, count = resolve_options(masks, depth)
+    weights = replace(contracts.weights, count=count) if "count" in derived else contracts.weights
+    return replace(contracts, layers=depth, masks=kind, weights=weights, derived=derived)
 
 
-class Depth(NamedTuple):
-    """Kind of masks, and how costs are counted unless contracts say so."""
-
-    masks: Masks
-    count: Count
-
-
-def resolve_options(masks: Masks | None, layers: int | None) -> Depth:
-    """Return the kind of masks, layered iff a number of layers is given unless it is known, and the default count.
+def resolve_options(masks: Masks | None, layers: int | None) -> tuple[Masks, Count]:
+    """Return the kind of masks, by default layered iff a number of layers is given, and the default count of costs.
 
     Examples
     --------
     >>> resolve_options(None, 6), resolve_options("one", 6)
-    (Depth(masks='layered', count='layer'), Depth(masks='one', count='structure'))
+    (('layered', 'layer'), ('one', 'structure'))
     """
     kind: Masks = masks or ("one" if layers is None else "layered")
-    return Depth(kind, "structure" if kind == "one" else "layer")
+    return kind, "structure" if kind == "one" else "layer"
