@@ -20,7 +20,7 @@ from masksynth.tasks.model import MAX_POSITION
 
 SCHEMA = 1
 """Version of documents of contracts."""
-MAX_LAYERS = 10_000
+MAX_LAYERED = 10_000
 """Maximal number of layers that have a mask each."""
 MAX_ELEMENTS = 1 << 20
 """Maximal number of elements."""
@@ -210,8 +210,8 @@ class Contracts:
             raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
         if self.masks == "layered" and self.layers is None:
             raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
-        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERS:
-            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERS}"
+        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERED:
+            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERED}"
             raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
 
     def needed(self, target: int) -> Int64Array:

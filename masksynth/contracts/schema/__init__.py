@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
     import msgspec
 
     from masksynth.contracts.json_schema import ContractsFile
-    from masksynth.contracts.model import MAX_LAYERS
+    from masksynth.contracts.model import MAX_LAYERED
 
     document = msgspec.json.schema(ContractsFile)
     whole, space = document["$defs"]["ContractsFile"], document["$defs"]["SpaceFile"]
@@ -30,7 +30,7 @@ def schema() -> dict[str, Any]:
     listed["items"] = {"not": {"type": "object", "required": ["blank"], "maxProperties": 1}}
     whole["allOf"] = [
         {"if": _has_masks("layered"), "then": {"properties": {"layers": {"type": "integer"}}, "required": ["layers"]}},
-        {"if": {"not": _has_masks("one")}, "then": {"properties": {"layers": {"maximum": MAX_LAYERS}}}},
+        {"if": {"not": _has_masks("one")}, "then": {"properties": {"layers": {"maximum": MAX_LAYERED}}}},
     ]
     ids = next(kind for kind in whole["properties"]["element_positions"]["anyOf"] if kind.get("type") == "array")
     ids["anyOf"] = [{"items": {"type": kind}} for kind in ("integer", "array")]
