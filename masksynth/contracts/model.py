@@ -18,6 +18,8 @@ from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import canonical_texts, shown
 from masksynth.tasks.model import MAX_POSITION
 
+SCHEMA = 1
+"""Version of documents of contracts."""
 MAX_LAYERS = 10_000
 """Maximal number of layers that have a mask each."""
 MAX_ELEMENTS = 1 << 20
@@ -42,11 +44,15 @@ class Elements:
     space : mapping
         ``{}``, ``{"grid": [8, 8]}``, ``{"tree": [None, 0, 0]}`` (parents) or ``{"graph": {"n": 5, "edges": [[0, 1]]}}``
         says where the elements lie. Its metric serves searches and pictures alone.
+    coordinates : tuple of tuple of int
+        Position ids of several dimensions, in lexicographic order: id p stands for ``coordinates[p]``. Empty: ids have
+        one dimension.
     """
 
     values: tuple[Any, ...]
     positions: tuple[int, ...]
     space: Mapping[str, Any] = field(default_factory=dict)
+    coordinates: tuple[tuple[int, ...], ...] = ()
 
     @property
     def count(self) -> int:

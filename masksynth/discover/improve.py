@@ -15,6 +15,8 @@ from masksynth.discover.start_circuits import circuit_of_sets, greedy_circuit, p
 from masksynth.discover.structure import Structure
 from masksynth.discover.suggest_sets import suggest_sets
 
+FEW = 600
+"""Number of sets of one kind up to which a circuit is made of them at once; more are only tried one by one."""
 Inputs = list[tuple[int, ...]]
 """What each node of a circuit reads; with the contracts that is the circuit."""
 
@@ -47,12 +49,12 @@ def improve(contracts: Contracts, start: Inputs | None, seed: int, seconds: floa
     seed : int
         Random seed.
     seconds : float
-        Time of the search, without that of building circuits and of placing the result.
+        Time, without that of placing the result.
     """
+    until = perf_counter() + seconds
     wants, rng = wants_of(contracts), Random(seed)
     price = price_of(contracts)
     kinds = suggest_sets(contracts)
-    until = perf_counter() + seconds
     name = "local search"
     if start is None:
         name, circuit = min(_starts(contracts, wants, kinds, seed), key=lambda pair: price(pair[1]))
@@ -81,7 +83,7 @@ def place(circuit: Circuit, contracts: Contracts, rng: Random) -> Structure:
 def _starts(contracts: Contracts, wants: Wants, kinds: dict[str, list[int]], seed: int) -> list[tuple[str, Circuit]]:
     """Return circuits with what built them."""
     starts = [("direct reads", Circuit.direct(wants)), ("pair greedy", greedy_circuit(wants, seed))]
-    starts += [(name, circuit_of_sets(wants, sets, Random(seed))) for name, sets in kinds.items()]
+    starts += [(name, circuit_of_sets(wants, sets, Random(seed))) for name, sets in kinds.items() if len(sets) <= FEW]
     grid = contracts.elements.space.get("grid", ())
     if len(grid) == 2 and (found := product_circuit(wants, grid[1], seed)) is not None:
         starts.append(("product of rows and columns", found))
