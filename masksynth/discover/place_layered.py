@@ -111,9 +111,9 @@ class Chains:
             chosen = set(near[:count])
         for later in chosen:
             del self.after[self.before.pop(later)]
-        self._restart()
-        self.link_all()
-        if self.excess() > value:
+        if self._restart():
+            self.link_all()
+        if not self._is_settled() or self.excess() > value:
             self.before, self.after, self.times = saved
 
     def registers(self) -> list[int]:
@@ -191,11 +191,15 @@ class Chains:
         self.before, self.after, self.times = saved
         return False
 
-    def _restart(self) -> None:
-        """Compute the times of the present links anew."""
+    def _restart(self) -> bool:
+        """Compute the times of the present links anew; return whether they are consistent."""
         self.times = _Times(self.level.copy(), [1] * len(self.level))
-        for node in self.before:
-            self._settle(node)
+        return all([self._settle(node) for node in self.before])
+
+    def _is_settled(self) -> bool:
+        """Return whether no node has to be delayed."""
+        times = self.times
+        return all(self._start(n) == times.start[n] and self._complete(n) == times.complete[n] for n in self.before)
 
     def _end(self, node: int) -> int:
         while node in self.after:
