@@ -67,7 +67,7 @@ def _check_message(message: Any, path: str, place: str, keys: Keys) -> Message:
     if not isinstance(message, Mapping):
         fact = f"a message is an object, not {type(message).__name__}"
         raise InvalidInstance(fact, path, 'give {"role": "user", "content": "..."}', place)
-    given = {key: value for key, value in message.items() if value is not None}
+    given: Message = {key: value for key, value in message.items() if value is not None}
     keys = keys if keys.role in given else CHATML
     given = given if keys is CHATML else _rename(given, keys)
     role, content = given.get("role"), given.get("content")

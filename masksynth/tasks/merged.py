@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from masksynth.mask import Mask
 from masksynth.mask.typing import BoolArray
@@ -94,6 +96,16 @@ class MergedTask:
     loss_edges: tuple[LossEdge, ...]
     problem: Question
     updated: BoolArray | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MergedTask):
+            return NotImplemented
+        names = (item.name for item in fields(self) if item.name != "updated")
+        if not all(getattr(self, name) == getattr(other, name) for name in names):
+            return False
+        if self.updated is None or other.updated is None:
+            return self.updated is other.updated
+        return np.array_equal(self.updated, other.updated)
 
     def __repr__(self) -> str:
         counts = f"{len(self.positions)} positions, {len(self.tasks)} tasks, {len(self.loss_edges)} loss edges"

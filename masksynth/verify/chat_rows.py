@@ -37,11 +37,12 @@ def plain_row(row: Row, drop_nulls: bool) -> dict[str, Any]:
 
 
 def _message(message: Row) -> Row:
-    """Return a message of ShareGPT with the keys of ChatML."""
+    """Return a message of ShareGPT with the keys of ChatML, which come last, as TRL's conversion puts them."""
     if message.get("from") is None:
         return message
-    renamed = {{"from": "role", "value": "content"}.get(key, key): message[key] for key in message if key != "role"}
-    return {**renamed, "role": SPEAKERS.get(renamed["role"], renamed["role"])}
+    text = {"content": message["value"]} if "value" in message else {}
+    others = {key: item for key, item in message.items() if key not in ("from", "value", "role", *text)}
+    return {**others, "role": SPEAKERS.get(message["from"], message["from"]), **text}
 
 
 def _with_prompt(row: Row) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from masksynth.verify.chat_rows import plain_row, read_rows
 from masksynth.verify.chat_tokens import ChatTokens, Whole
 
 IGNORED = -100
+NUMBERS = ("reward", "label")
 Sample = dict[str, Any]
 Found = tuple[str, list[int], list[bool], Mapping[str, float]]
 """Suffix of the id, token ids, whether each is trained, and the numbers of a sample."""
@@ -45,15 +46,27 @@ class ChatChecker:
             fact = f"the chat options have the hash {digest[:12]}..., the manifest states {record.get('hash')!s:.12}..."
             raise WrongAnswer("chats", fact)
 
-    def samples(self, files: Sequence[str | IO[bytes]]) -> Iterator[tuple[str, Sample]]:
-        """Yield where each sample comes from, and the sample."""
+    def samples(
+        self, files: Sequence[str | IO[bytes]], carried: Sequence[str] = NUMBERS
+    ) -> Iterator[tuple[str, Sample]]:
+        """Yield where each sample comes from, and the sample.
+
+        Parameters
+        ----------
+        files : sequence of paths or of buffered binary streams
+        carried : sequence of str
+            Names of the numbers that the folder has for each token; a reward or a label must be among them.
+        """
         for place, name, fields in read_rows(files):
             try:
                 made = self._row(name, fields)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
                 fact = f"the row cannot be tokenized: {' '.join(str(error).split())[:200]}"
                 raise InvalidInstance(fact, "$", "give the chats that were packed", place) from None
-            yield from ((place, sample) for sample in made)
+            for sample in made:
+                if missing := [name for name in NUMBERS if name in sample and name not in carried]:
+                    raise WrongAnswer("chats", f"the row has a {missing[0]}, the folder none ({place})")
+                yield place, sample
 
     def _row(self, name: str, given: Mapping[str, Any]) -> list[Sample]:
         """Return the samples of a row."""
@@ -136,8 +149,8 @@ class ChatChecker:
         """Return the token ids of a prompt with an answer, and whether each is trained."""
         train = self.record["train"] or "completion"
         if isinstance(row["prompt"], str):
-            ids, start = self.tokens.plain(row["prompt"], answer)
-            return ids, _ranges(len(ids), [(0 if train == "all" else start(), len(ids))], None)
+            ids, find_start = self.tokens.plain(row["prompt"], answer)
+            return ids, _ranges(len(ids), [(0 if train == "all" else find_start(), len(ids))], None)
         messages = row["prompt"] + answer
         whole = self.tokens.whole(row, messages)
         if train == "all":

@@ -164,6 +164,16 @@ def test_another_label_is_found(folder, tmp_path):
     assert [sample["label"][-1] for sample in ms.unpack_samples(tmp_path / "packed")] == [1, 1, 0, 0]
 
 
+def test_a_folder_without_labels_or_rewards_is_wrong(folder, tmp_path):
+    for name, rows in (("label", judged_rows(24, 3)), ("reward", ROLLOUTS[:2])):
+        path = write(tmp_path / f"{name}.jsonl", rows)
+        assert here("pack", path, "--tokenizer", folder, "-o", tmp_path / name).returncode == 0
+        record = json.loads((tmp_path / name / "manifest.json").read_bytes())["options"]["chats"]
+        ms.pack_samples(list(ms.unpack_samples(tmp_path / name)), tmp_path / "without" / name, chats=record)
+        done = here("verify", path, tmp_path / "without" / name, "--tokenizer", folder)
+        assert refused(done, code=1) == f"chats: the row has a {name}, the folder none ({path}:1)"
+
+
 def counting(tokenizer):
     """The tokenizer, which counts the characters that it is given."""
 

@@ -1,4 +1,4 @@
-"""Compare a merged row with the model's own run of it: values, and the derivative by tokens of other rows."""
+"""Compare a merged row with the model's own run of it: values, and how it depends on the tokens of other rows."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from masksynth.torch.folding.default_positions import last_hidden
 from masksynth.torch.folding.merge_call import Limits, Masks, merge_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.quiet_runs import keep_embeddings, without_randomness
-from masksynth.torch.folding.sharded_modules import gathered_again, run_inside
+from masksynth.torch.folding.sharded_modules import gathered_again, is_sharded, run_inside
 from masksynth.torch.folding.token_rows import TokenRows
-from masksynth.torch.folding.unfold_outputs import unfold
+from masksynth.torch.folding.unfold_outputs import unfold_tensor
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 """Largest difference of hidden states of equal rows, relative to their norm; rotary tables are float32 everywhere."""
+CHANGE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 1e-3}
+"""Largest difference if other rows have other tokens: the same products of the same sizes, so 0 was measured."""
+GROUPING = ("expert", "moe", "router", "quant", "8bit", "int8", "float8", "fp8")
+"""Parts of names of modules that group or scale the tokens of all rows together, so that rounding depends on them: half
+of the tokens must agree, to 10 times as much."""
+ALONG = 16
+"""Most tokens of a row that is run because other ranks run one."""
 PARTNERS = 3
 """Most rows that are merged with the compared one."""
 
@@ -78,32 +85,70 @@ def compare_rows(
     limits : Limits
         Its ``max_length`` holds.
     """
-    merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0))
+    merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0)) if len(rows) else "ratio"
+    derivable = not _lacks_backward(call, facts)
     if isinstance(merged, str):
+        if is_sharded(backbone):
+            _run_along(root, backbone, call, derivable)
         return None
     size, device = int(rows.offset[1]), call.ids.device
-    derivable = device.type != "cpu" or facts is None or facts.record().attention != "flex"  # no backward on a CPU
-    row = int(rows.place[0]) // call.ids.shape[1]
+    row, ids, focus = (
+        int(rows.place[0]) // call.ids.shape[1],
+        merged.arguments["input_ids"],
+        _focus(merged.places, size),
+    )
+    columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
+    path = torch.from_numpy(merged.places[:size]).to(device)
+
+    def run(tokens: Tensor) -> Tensor:
+        hidden = last_hidden(run_inside(backbone, {**merged.arguments, "input_ids": tokens}))
+        return unfold_tensor(hidden, merged.unfolding)[row, columns]
+
     with without_randomness(backbone), gathered_again(root, backbone):
-        columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
         with torch.no_grad():
-            own_rows = last_hidden(run_inside(backbone, _own_arguments(call, row, facts)))
-        own = own_rows[row if len(own_rows) > 1 else 0, columns]
-        with torch.set_grad_enabled(derivable), keep_embeddings(backbone, merged.arguments["input_ids"]) as leaves:
-            output = unfold(last_hidden(run_inside(backbone, merged.arguments)), merged.unfolding)
-            ours = output[row, columns]
-            wrong = _describe_values(ours.detach(), own, _focus(merged.places, size), _coarsest(backbone, ours, leaves))
+            number, arguments = _own_arguments(call, rows, facts)
+            own = last_hidden(run_inside(backbone, arguments))[number, columns]
+            states = run(ids), run(_replace_others(ids, path))
+        with torch.set_grad_enabled(derivable), keep_embeddings(backbone, ids) as leaves:
+            ours = run(ids)
+            dtype = _coarsest(backbone, ours, leaves)
+            wrong = _describe_values(ours.detach(), own, focus, dtype) or _describe_change(backbone, *states, dtype)
             if leaves and ours.requires_grad:  # also if values are wrong: other ranks wait for the backward pass
-                leak = _describe_leak(ours, leaves, torch.from_numpy(merged.places[:size]).to(device))
+                leak = _describe_leak(ours, leaves, path)
                 wrong = wrong or leak
     return wrong
 
 
-def _own_arguments(call: Call, row: int, facts: ModelFacts | None) -> dict[str, Any]:
-    """Return the arguments of the model's own run of one row; of all rows if rotary frequencies depend on all."""
-    together = facts is not None and facts.record().rope_limit is not None
-    part = slice(None) if together else slice(row, row + 1)
-    arguments = {**call.others, "input_ids": call.ids[part]}
+def _lacks_backward(call: Call, facts: ModelFacts | None) -> bool:
+    """Return whether the attention has no backward pass, as FlexAttention on a CPU."""
+    return call.ids.device.type == "cpu" and facts is not None and facts.record().attention == "flex"
+
+
+def _run_along(root: torch.nn.Module, backbone: Any, call: Call, derivable: bool) -> None:
+    """Run a backbone as often as a comparison does: ranks that compare wait for its shards of the parameters."""
+    ids = call.ids[:1, :ALONG]
+    with without_randomness(backbone), gathered_again(root, backbone):
+        with torch.no_grad():
+            for _ in range(3):
+                run_inside(backbone, {**call.others, "input_ids": ids})
+        with torch.set_grad_enabled(derivable), keep_embeddings(backbone, ids) as leaves:
+            output = last_hidden(run_inside(backbone, {**call.others, "input_ids": ids}))
+            if leaves and output.requires_grad:
+                torch.autograd.grad(output.sum(), leaves, allow_unused=True)
+
+
+def _own_arguments(call: Call, rows: TokenRows, facts: ModelFacts | None) -> tuple[int, dict[str, Any]]:
+    """Return the number of the compared row in a call of the model's own, and the arguments of that call.
+
+    The call has the rows of the comparison, the compared one last: merged it is the first, so that a model in which
+    the number of a row matters differs. It has all rows if rotary frequencies depend on all.
+    """
+    numbers = rows.place[rows.offset[:-1]] // call.ids.shape[1]
+    others = np.unique(numbers[numbers != numbers[0]])
+    if facts is not None and facts.record().rope_limit is not None:
+        others = np.setdiff1d(np.arange(len(call.ids)), numbers[:1])
+    part = torch.from_numpy(np.append(others, numbers[0])).to(call.ids.device)
+    arguments = {**call.others, **call.types_of(call.ids[part]), "input_ids": call.ids[part]}
     if call.mask is not None:
         arguments["attention_mask"] = call.mask[part]
     if call.positions is not None:
@@ -111,7 +156,16 @@ def _own_arguments(call: Call, row: int, facts: ModelFacts | None) -> dict[str, 
         arguments["position_ids"] = call.positions if shared else call.positions[..., part, :]
     if call.use_cache is not None:
         arguments["use_cache"] = call.use_cache
-    return arguments
+    return len(part) - 1, arguments
+
+
+def _replace_others(ids: Tensor, path: Tensor) -> Tensor:
+    """Return merged token ids in which all but those of a path are others of the same path, where it has several."""
+    flat = ids.reshape(-1)
+    own = flat[path]
+    given = own[(7 * torch.arange(len(flat), device=ids.device) + 3) % len(path)]
+    given = torch.where(given == flat, own[(own != own[0]).to(torch.int8).argmax()], given)
+    return given.index_copy(0, path, own).reshape(ids.shape)
 
 
 def _focus(places: Int64Array, size: int) -> Int64Array:
@@ -130,15 +184,30 @@ def _coarsest(backbone: torch.nn.Module, ours: Tensor, leaves: list[Tensor]) -> 
 
 def _describe_values(ours: Tensor, own: Tensor, focus: Int64Array, dtype: torch.dtype) -> str | None:
     """Return how far the hidden states of a row are from the model's own, if that is more than rounding."""
-    tokens = torch.from_numpy(focus).to(own.device)
-    scale = own.double().square().sum(-1).mean().sqrt().clamp_min(1e-30)
-    apart = ((ours.double() - own.double()).square().sum(-1).sqrt() / scale)[tokens]
+    apart = _distance(ours, own, own)[torch.from_numpy(focus).to(own.device)]
     # in half precision single tokens may be routed to other experts: most must agree, otherwise all
     exact = torch.finfo(dtype).eps <= torch.finfo(torch.float32).eps
     most, allowed = float(apart.max() if exact else apart.median()), TOLERANCE.get(dtype, 1e-1)
     if most <= allowed:
         return None
     return f"hidden states differ from the model's own run of the row by {most:.2g} ({dtype} allows {allowed:g})"
+
+
+def _describe_change(backbone: Any, ours: Tensor, elsewhere: Tensor, dtype: torch.dtype) -> str | None:
+    """Return how far a row moves with the tokens of other rows, also where no derivative shows it; None: rounding."""
+    names = {type(part).__name__.lower() for part in backbone.modules()}
+    grouped = any(word in name for name in names for word in GROUPING)
+    apart, allowed = _distance(ours, elsewhere, ours), CHANGE.get(dtype, 1e-3) * (10 if grouped else 1)
+    most = float(apart.median() if grouped else apart.max())
+    if most <= allowed:
+        return None
+    return f"hidden states differ by {most:.2g} for other tokens of other rows ({dtype} allows {allowed:g})"
+
+
+def _distance(a: Tensor, b: Tensor, unit: Tensor) -> Tensor:
+    """Return the distance of the states of each token, in units of the root mean square norm of ``unit``."""
+    scale = unit.double().square().sum(-1).mean().sqrt().clamp_min(1e-30)
+    return (a.double() - b.double()).square().sum(-1).sqrt() / scale
 
 
 def _describe_leak(ours: Tensor, leaves: list[Tensor], path: Tensor) -> str | None:

@@ -18,12 +18,12 @@ from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.folding.token_rows import TokenRows
 
 Setting = tuple[Any, ...]
-LENGTHS = 24
-"""A backbone whose windows are not known is checked at each doubling of its longest row, up to 2^LENGTHS tokens."""
+LENGTHS = tuple(2**power for power in range(25))
+"""A backbone is checked again when its longest row first exceeds one of them: layers may depend on the length."""
 
 
 class Checked(NamedTuple):
-    """What was checked for one backbone, for each setting: (attention, dtype, device, training or not).
+    """What was checked for one backbone, for each setting: (attention, dtype, device, training or not, parts).
 
     Parameters
     ----------
@@ -74,19 +74,20 @@ def check_call(
         If the merged row is not that of the model's own run, on this rank or another.
     """
     checked = _CHECKED.setdefault(backbone, Checked(set(), set()))
+    joint = _runs_jointly(backbone)
     setting = (*(facts.setting if facts is not None else _setting(backbone)), backbone.training)
+    setting += (count_parts(backbone, hooks=not joint),)
     sizes = _sizes(facts)
     longest = int(rows.index.max(initial=-1)) + 1
     wanted = {size for size in sizes if (size < longest and not isinstance(merged, str))}
     wanted -= {size for size in sizes if (setting, size) in checked.here}
-    joint = _runs_jointly(backbone)
     if joint:
         open_sizes = [size for size in sizes if (setting, size) not in checked.everywhere]
         wanted = _wanted_anywhere(open_sizes, wanted, call.ids.device)
-    if not wanted or not len(rows):
+    if not wanted:
         return 0
     places = None if isinstance(merged, str) else merged.places
-    wrong = compare(rows.select(choose_rows(rows, places, max(wanted))))
+    wrong = compare(rows.select(choose_rows(rows, places, max(wanted))) if len(rows) else rows)
     if joint and wrong is None and _any_rank(False, call.ids.device):
         wrong = "the comparison failed on another rank"
     elif joint and wrong is not None:
@@ -105,12 +106,23 @@ def _setting(backbone: torch.nn.Module) -> Setting:
     return first.dtype, first.device
 
 
+def count_parts(backbone: torch.nn.Module, hooks: bool) -> int:
+    """Return how many modules a backbone has; with the hooks on them, which one rank may have and others not.
+
+    Examples
+    --------
+    >>> count_parts(torch.nn.Sequential(torch.nn.Linear(2, 2)), hooks=False)
+    2
+    """
+    parts = list(backbone.modules())
+    return len(parts) + sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in parts) * hooks
+
+
 def _sizes(facts: ModelFacts | None) -> list[int]:
-    """Return 0 and the windows and chunks of a model, ascending; where they are not known, powers of two."""
-    if facts is None:
-        return [0, *(2**power for power in range(LENGTHS))]
-    reaches = set(facts.record().layers)
-    return sorted({0, *(size for reach in reaches for size in (reach.window, reach.chunk) if size is not None)})
+    """Return 0, powers of two, and the windows and chunks of a model where they are known, ascending."""
+    reaches = set() if facts is None else set(facts.record().layers)
+    known = {size for reach in reaches for size in (reach.window, reach.chunk) if size is not None}
+    return sorted({0, *LENGTHS, *known})
 
 
 def _runs_jointly(backbone: torch.nn.Module) -> bool:

@@ -15,12 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 from masksynth.errors import WrongAnswer
 from masksynth.torch import fold, merged_logprobs
 from masksynth.torch.folding import merge_call
-from tests.torch.folding.rows import apart, pad, step, texts
+from tests.torch.folding.rows import Rows, apart, pad, step, texts
 from tests.torch.model_zoo import EXACT, make_model
 
 RANKS = 2
 ALONE = pad([[5, 6, 7, 8], [9, 10, 11], [20, 21]])
 """Rows that share nothing."""
+PADS = Rows(ALONE.input_ids, torch.zeros_like(ALONE.attention_mask))
+"""Rows without a token."""
 
 
 def shard(model: Any, backbone: bool) -> Any:
@@ -50,15 +52,17 @@ def _rank(rank: int, folder: str) -> None:
     warnings.simplefilter("ignore", FutureWarning)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS)
     results = {name: _compare(rank, name) for name in WRAPPERS}
-    results["uneven"] = _compare(rank, "FSDP2", uneven=True)
+    for name, rows in (("uneven", ALONE), ("pads", PADS)):
+        results[name] = _compare(rank, "FSDP2", rows if rank else None)
     results["fault"] = _plant_fault(rank)
     torch.save(results, f"{folder}/{rank}.pt")
+    dist.barrier()  # a rank that leaves first may end the other's connections
     dist.destroy_process_group()
 
 
-def _compare(rank: int, name: str, uneven: bool = False) -> tuple[float, int, int, float]:
+def _compare(rank: int, name: str, rows: Rows | None = None) -> tuple[float, int, int, float]:
     """Return (difference of a second step, folded calls, checks, difference of log-probabilities)."""
-    rows = ALONE if uneven and rank else pad(texts(rank))
+    rows = rows or pad(texts(rank))
     results = []
     for folds in (False, True):
         model = WRAPPERS[name](make_model(EXACT["Mistral, window"], "sdpa").train())
@@ -68,8 +72,8 @@ def _compare(rank: int, name: str, uneven: bool = False) -> tuple[float, int, in
         whole = [part.full_tensor() if hasattr(part, "full_tensor") else part for part in gradients]
         results.append((terms, whole))
     scored = merged_logprobs(model, *rows)
-    real = scored.label_mask
-    apart_scored = ((scored.log_probs - terms)[real].abs().max() / terms.abs().max()).item()
+    unlike = (scored.log_probs - terms).masked_fill(~scored.label_mask, 0)
+    apart_scored = (unlike.abs().max() / terms.abs().max().clamp_min(1e-9)).item()
     report = folded.report()
     return apart(results[1], results[0]), report.folded, report.checks, apart_scored
 

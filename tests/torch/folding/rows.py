@@ -64,7 +64,7 @@ def step(model: Any, rows: Rows, **arguments: Any) -> tuple[Tensor, list[Tensor]
 
 def apart(ours: tuple[Tensor, list[Tensor]], theirs: tuple[Tensor, list[Tensor]]) -> float:
     """Return the largest difference of terms or gradients, each relative to the largest value of ``theirs``."""
-    terms = (ours[0] - theirs[0]).abs().max() / theirs[0].abs().max()
+    terms = (ours[0] - theirs[0]).abs().max() / theirs[0].abs().max().clamp_min(1e-9)
     scale = max(part.abs().max() for part in theirs[1])
     gradients = max((a - b).abs().max() for a, b in zip(ours[1], theirs[1], strict=True)) / scale
     return max(terms.item(), gradients.item())

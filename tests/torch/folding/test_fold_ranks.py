@@ -20,9 +20,10 @@ def test_steps_of_two_ranks(results, name):
         assert (folded, checks) == (3, 1)
 
 
-def test_a_rank_whose_rows_share_nothing_checks_with_the_others(results):
+@pytest.mark.parametrize("case", ["uneven", "pads"])
+def test_a_rank_whose_rows_share_nothing_checks_with_the_others(results, case):
     for rank, expected in ((0, (3, 1)), (1, (0, 1))):
-        difference, folded, checks, scored = results[rank]["uneven"]
+        difference, folded, checks, scored = results[rank][case]
         assert max(difference, scored) < 1e-6
         assert (folded, checks) == expected
 

@@ -168,3 +168,49 @@ def test_a_layer_that_mixes_only_in_training_is_found_after_evaluation():
         model.train()
         with pytest.raises(WrongAnswer, match=r"hidden states (differ|depend)"):
             train(model)
+
+
+FAULTS = {
+    "the number of the row": lambda output: output + torch.arange(len(output))[:, None, None].to(output),
+    "a share of the token before, not derived": lambda output: output + 0.02 * output.detach().roll(1, 1),
+    "other rows of the batch": lambda output: output - 0.5 * output.mean(0, keepdim=True).detach(),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_layer_whose_output_depends_on_more_than_the_row(fault, dtype):
+    model = make_model(EXACT["Llama"], "sdpa", dtype)
+    with fold(model):
+        model.model.layers[1].mlp.register_forward_hook(lambda module, args, output: FAULTS[fault](output))
+        with pytest.raises(WrongAnswer, match=r"hidden states (differ|depend)"):
+            train(model)
+
+
+@pytest.mark.parametrize("limit", [1, 48])
+def test_a_layer_that_mixes_in_long_rows_and_is_added_after_fold(limit):
+    """It is found with the next rows, since there is one more hook, or with the first rows that are long enough."""
+    model, short, long = make_model(EXACT["Llama"], "sdpa", torch.float32), pad(texts(answers=1)), pad(texts(prompt=50))
+
+    def mix(module, args, output):
+        return output + 0.1 * output.roll(1, 1) * (output.shape[1] > limit)
+
+    with fold(model, min_ratio=1) as folded:
+        step(model, short)
+        model.model.layers[0].mlp.register_forward_hook(mix)
+        if limit > 1:
+            step(model, short)
+            step(model, short)
+            assert (folded.report().checks, folded.report().folded) == (2, 3)
+        with pytest.raises(WrongAnswer, match=r"hidden states (differ|depend)"):
+            step(model, short if limit == 1 else long)
+
+
+def test_a_module_that_is_exchanged_is_checked_again():
+    model = make_model(EXACT["Llama"], "sdpa", torch.float32)
+    with fold(model) as folded:
+        for _ in range(2):
+            train(model)
+        model.model.layers[0].mlp = torch.nn.Sequential(model.model.layers[0].mlp)
+        train(model)
+    assert (folded.report().checks, folded.report().folded) == (2, 3)

@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import linear, pad
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from masksynth.errors import Unsupported
 from masksynth.torch import fold
 from tests.torch.trainers.stacks import gpt2
 
@@ -186,10 +185,3 @@ def test_a_slice_that_begins_within_a_row_runs_as_the_plain_one(model):
         with fold(model) as folded:
             assert torch.allclose(model(**call).logits, plain, rtol=0, atol=model.limit * 10)
     assert folded.report().folded == 1
-
-
-def test_flash_attention_is_refused(model):
-    """The default of both stacks takes no masks of pairs."""
-    model.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(Unsupported, match="load the model with attn_implementation='sdpa'"), fold(model):
-        openrlhf(model)
