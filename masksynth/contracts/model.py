@@ -18,7 +18,9 @@ from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import canonical_texts, shown
 from masksynth.tasks.model import MAX_POSITION
 
-MAX_LAYERS = 10_000
+SCHEMA = 1
+"""Version of documents of contracts."""
+MAX_LAYERED = 10_000
 """Maximal number of layers that have a mask each."""
 MAX_ELEMENTS = 1 << 20
 """Maximal number of elements."""
@@ -42,11 +44,15 @@ class Elements:
     space : mapping
         ``{}``, ``{"grid": [8, 8]}``, ``{"tree": [None, 0, 0]}`` (parents) or ``{"graph": {"n": 5, "edges": [[0, 1]]}}``
         says where the elements lie. Its metric serves searches and pictures alone.
+    coordinates : tuple of tuple of int
+        Position ids of several dimensions, in lexicographic order: id p stands for ``coordinates[p]``. Empty: ids have
+        one dimension.
     """
 
     values: tuple[Any, ...]
     positions: tuple[int, ...]
     space: Mapping[str, Any] = field(default_factory=dict)
+    coordinates: tuple[tuple[int, ...], ...] = ()
 
     @property
     def count(self) -> int:
@@ -204,8 +210,8 @@ class Contracts:
             raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
         if self.masks == "layered" and self.layers is None:
             raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
-        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERS:
-            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERS}"
+        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERED:
+            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERED}"
             raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
 
     def needed(self, target: int) -> Int64Array:

@@ -8,7 +8,8 @@ from time import perf_counter
 from masksynth.contracts import Contracts
 from masksynth.discover.answer import Candidate
 from masksynth.discover.candidate import confirm
-from masksynth.discover.measure import measure
+from masksynth.discover.measure import Sizes, measure
+from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.structure import Structure, prune
 
 Progress = Callable[[float, float], None]
@@ -34,7 +35,7 @@ class Incumbent:
     def __init__(
         self,
         contracts: Contracts,
-        key: Callable[[object], float],
+        key: Callable[[Sizes], float],
         seconds: float | None,
         improved: Callable[[Incumbent], None] | None = None,
     ) -> None:
@@ -61,13 +62,15 @@ class Incumbent:
     def offer(self, structure: Structure) -> bool:
         """Confirm a structure if it would be better than the best so far; return whether it is.
 
+        Reads are added first if it does not meet the demands of the contracts.
+
         Raises
         ------
         WrongAnswer
             If a checker rejects it: a defect of what built it.
         """
-        pruned = prune(structure, self.contracts.masks)
-        if not is_less(self.key(measure(pruned, self.contracts)), self.value):
+        structure = prune(meet_demands(structure, self.contracts), self.contracts.masks)
+        if not is_less(self.key(measure(structure, self.contracts)), self.value):
             return False
         candidate = confirm(structure, self.contracts)
         if not is_less(self.key(candidate.sizes), self.value):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import count
+from time import perf_counter
 from typing import Any
 
-from masksynth.discover.improve import Improved, Inputs, improve
+from masksynth.backends import Limits
+from masksynth.discover.improve import Improved, Start, improve
 from masksynth.discover.incumbent import Incumbent
 from masksynth.workers.ordered import Call, Crew
 from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions
@@ -24,53 +27,64 @@ class Elite:
 
     Parameters
     ----------
-    circuits : list of (price, inputs)
-        Sorted; at most ``KEPT``.
+    starts : list of Start
+        Sorted by price; at most ``KEPT``.
     """
 
-    circuits: list[tuple[float, Inputs]] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
 
-    def add(self, price: float, inputs: Inputs) -> None:
+    def add(self, start: Start) -> None:
         """Keep a circuit if it is among the best."""
-        if all(inputs != known for _, known in self.circuits):
-            self.circuits = sorted([*self.circuits, (price, inputs)], key=lambda pair: pair[0])[:KEPT]
+        if all(start.inputs != known.inputs for known in self.starts):
+            self.starts = sorted([*self.starts, start], key=lambda known: known.price)[:KEPT]
 
-    def pick(self, number: int) -> Inputs | None:
+    def pick(self, number: int) -> Start | None:
         """Return the circuit from which a round begins; None: from new ones."""
-        if number % 8 == 0 or not self.circuits:
+        if number % 8 == 1 or not self.starts:
             return None
-        return self.circuits[(number // 2) % len(self.circuits) if number % 2 else 0][1]
+        return self.starts[(number // 2) % len(self.starts) if number % 2 else 0]
 
 
 def search_rounds(
-    incumbent: Incumbent, elite: Elite, seed: int, jobs: int, executor: Executor | None, first: int = 0
+    incumbent: Incumbent,
+    elite: Elite,
+    limits: Limits,
+    seconds: float,
+    executor: Executor | None = None,
+    first: int = 0,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Run rounds until the time of the incumbent is over; return the number of rounds that have been run.
+    """Run rounds for some seconds; return the number of the round after the last.
 
     Parameters
     ----------
     incumbent : Incumbent
         Gets each structure that is found.
     elite : Elite
-    seed : int
-        Round i has the seed seed + i.
-    jobs : int
-        Number of jobs that run at the same time.
+    limits : Limits
+        ``workers`` jobs run at the same time; round i has the seed ``seed`` + i.
+    seconds : float
     executor : Executor, optional
-        Where they run; without it in this process, or in worker processes if there are several jobs.
+        Where jobs run; without it in this process, or in worker processes if there are several.
     first : int
         Number of the first round.
+    is_over : function
+        Whether no more rounds are needed.
     """
+    until = perf_counter() + seconds
 
     def calls() -> Iterator[Call]:
-        number = first
-        while (left := incumbent.remaining) > 0:
-            seconds = min(max(left / 10, SHORTEST), LONGEST, left)
-            yield Call(f"round {number}", improve, (incumbent.contracts, elite.pick(number), seed + number, seconds))
-            number += 1
+        for number in count(first):
+            left = until - perf_counter()
+            if left <= 0 or is_over():
+                return
+            time = min(max(left / 10, SHORTEST), LONGEST, left)
+            yield Call(
+                f"round {number}", improve, (incumbent.contracts, elite.pick(number), limits.seed + number, time)
+            )
 
     done = first
-    for result in _run(calls(), jobs, executor):
+    for result in _run(calls(), limits.workers, executor):
         done += 1
         take(incumbent, elite, result)
     return done
@@ -78,7 +92,7 @@ def search_rounds(
 
 def take(incumbent: Incumbent, elite: Elite, result: Improved) -> None:
     """Keep what a job has found."""
-    elite.add(result.price, result.inputs)
+    elite.add(result.start)
     incumbent.offer(result.structure)
 
 

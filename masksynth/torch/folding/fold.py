@@ -140,6 +140,8 @@ class Fold:
         named = name_arguments(self._signature, args, kwargs)
         if vars(self._thread).pop("cache_by_default", False):
             named.pop("use_cache", None)  # some models with a head pass on their config's
+        if self.outer is not None:
+            named.pop("labels", None)  # and some their labels (Gemma 3); the loss is computed above
         call = read_call(named)
         if isinstance(call, str):
             return call
@@ -173,7 +175,7 @@ class Fold:
         return result
 
     def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note whether the loss reads pads, which a merged call does not have, and whether the caller wants no cache."""
+        """Note whether the loss reads pads, which a merged call does not have, and whether nobody asks for a cache."""
         if not self._is_bypassed:
             named = name_arguments(inspect.signature(module.forward), args, kwargs)
             self._thread.reads_pads = reads_pads(named)

@@ -1,7 +1,7 @@
 r"""Structures with one mask that is safe at any depth, as a formula: hubs in an order that respects reads.
 
 Nodes are *hubs*, h of them, and the blanks of targets. Write S(q) for the closure of q, all elements that reach it. What
-is assumed, each step without loss; prices are those of `masksynth_solvers.discover.clauses.Prices`.
+is assumed, each step without loss, where a position that is only read costs no more than one that is updated.
 
 1. *Acyclic.* Let m >= 2 positions reach each other; all have the closure S. Let u_1, .., u_a be those that are no blanks
    of targets; if there are none, let them be all m. Let u_1 read whatever any of the m read outside, u_i read u_{i-1},
@@ -12,7 +12,7 @@ is assumed, each step without loss; prices are those of `masksynth_solvers.disco
 3. *Raw hubs*, those that read nothing, come first, embed different elements (equal ones are alike), in their order.
 4. *A hub that reads is read twice or more, or predicts.* If only v reads g, let v read the keys of g and a raw hub of
    the element that g embeds, and drop g: no further read, and at most one new hub for one dropped. There are fewer hubs
-   that read, so this ends. (Where each layer counts, a raw hub costs no more than one that reads if kv <= position.)
+   that read, so this ends.
 5. *An element e that no target needs together with another one that all of them may have* (each other element is hidden
    by some target that needs e) has a raw hub or is embedded twice: if one hub alone embeds e, everyone who has e has
    the closure of that hub, so that is {e}; and a hub that reads holds more, or reads only hubs that embed e.
@@ -34,6 +34,7 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Reads, Structure
+from masksynth.errors import Unsupported
 from masksynth.mask.typing import BoolArray
 from masksynth_solvers.discover.charges import any_of
 from masksynth_solvers.discover.clauses import (
@@ -131,6 +132,9 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     >>> [has_model(encode_hubs(leave_one_out(n=3), 3, raw).formula) for raw in (2, 3)]
     [False, True]
     """
+    prices = Prices.of(contracts.weights)
+    if contracts.weights.count == "layer" and prices.kv > prices.position:
+        raise Unsupported("exact searches for one mask need kv <= position; lower kv, or give layers")
     places = lay_out(contracts)
     model = Hubs(contracts, places, hubs, raw, 0, Formula(), {}, {}, {}, {})
     _add_embeddings(model)
@@ -291,8 +295,6 @@ def _charge(model: Hubs) -> int:
 def _add_uses(model: Hubs) -> None:
     """Add items 3, 4 and 5: who reads a hub, and how often an element is embedded."""
     formula = model.formula
-    prices = Prices.of(model.contracts.weights)
-    inlined = model.contracts.weights.count == "structure" or prices.kv <= prices.position
     for q in range(model.hubs):
         here = [literal for (_, node), literal in model.place.items() if node == q]
         readers = [literal for (_, key), literal in model.read.items() if key == q]
@@ -300,7 +302,7 @@ def _add_uses(model: Hubs) -> None:
         if q < model.raw:
             continue
         formula.add([model.read[q, k] for k in range(model.hubs + len(model.blanks)) if (q, k) in model.read])
-        for index in range(len(readers)) if inlined else ():
+        for index in range(len(readers)):
             add(formula, *readers[:index], *readers[index + 1 :], *here)
     for e in separate_elements(model.places.need, model.places.hide):
         is_raw = [model.embed[q, e] for q in range(model.raw)]

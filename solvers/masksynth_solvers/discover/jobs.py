@@ -193,14 +193,14 @@ def _hub_floors(contracts: Contracts, reads: int) -> Iterator[list[tuple[int, in
     """Yield for each number of hubs a bound on prices for each number of raw hubs; the least of them grows.
 
     Each hub that reads has a read, and so has each blank with a need. If nothing is predicted at hubs, each raw hub is
-    read and, where `masksynth_solvers.discover.hubs` says so, each other one twice. Each needed element is embedded,
-    and a separate one without a raw hub twice.
+    read, and each other one twice. Each needed element is embedded, and a separate one without a raw hub twice
+    (`masksynth_solvers.discover.hubs`).
     """
     prices, asking, paid, _ = _facts(contracts)
     places = lay_out(contracts)
     by_layer = contracts.weights.count == "layer"
     all_query = all(target.place == "query" for target in contracts.targets)
-    each = (1 if by_layer and prices.kv > prices.position else 2) if all_query else 0
+    each = 2 if all_query else 0
     separate = len(separate_elements(places.need, places.hide))
     for hubs in count(len(places.tokens)):
         floors = []
