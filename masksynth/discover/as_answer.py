@@ -9,9 +9,12 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Reads, Structure, prune, updated_positions
-from masksynth.mask.intervals import expand, row_intervals
+from masksynth.export.mask_arrays import mask_of_edges
+from masksynth.mask.intervals import expand, row_intervals, stack_tables
 from masksynth.merge import merge_family
-from masksynth.tasks import Instance, MergedTask, Node, Prediction, Task, TaskFamily
+from masksynth.tasks import Instance, LossEdge, MergedTask, Node, Position, Prediction, Task, TaskFamily
+from masksynth.tasks.canonical import canonical
+from masksynth.tasks.instance_files import question_of
 
 
 def to_instance(structure: Structure, contracts: Contracts) -> Instance:
@@ -80,16 +83,40 @@ def to_merged(structure: Structure, contracts: Contracts) -> tuple[Instance, Mer
 
     Positions of equal contents may coincide in the merged task, so sizes are those of the merged structure.
     """
-    instance = to_instance(prune(structure, contracts.masks), contracts)
+    structure = prune(structure, contracts.masks)
+    instance = to_instance(structure, contracts)
+    nodes = instance.family.tasks[0].nodes
+    if len({(canonical(node.input), node.position) for node in nodes}) == len(nodes):
+        return (
+            instance,
+            replace(_unmerged(structure, instance), updated=updated_positions(structure, contracts.masks)),
+            structure,
+        )
     merged = merge_family(instance.family, instance.layers)
     final = of_merged(merged, contracts, structure.found_by)
     return instance, replace(merged, updated=updated_positions(final, contracts.masks)), final
 
 
+def _unmerged(structure: Structure, instance: Instance) -> MergedTask:
+    """Return the merged task of a pruned structure whose positions all differ in input or position id.
+
+    Each node then is a class of its own, so the merged task is the task itself.
+    """
+    task, size = instance.family.tasks[0], structure.size
+    mask = stack_tables([mask_of_edges(reads.query, reads.key, size) for reads in structure.reads])
+    return MergedTask(
+        tuple(Position(node.input, node.position, node.kind) for node in task.nodes),
+        mask,
+        {task.name: {node.name: index for index, node in enumerate(task.nodes)}},
+        tuple(prediction.label for prediction in task.predict),
+        (task.name,),
+        tuple(LossEdge(position, index, 0, 1.0) for index, position in enumerate(structure.target.tolist())),
+        question_of(instance.family, instance.layers),
+    )
+
+
 def of_merged(merged: MergedTask, contracts: Contracts, found_by: str = "") -> Structure:
     """Return the structure that a merged task describes; its blanks are the inputs ``{"blank": k}``."""
-    from masksynth.tasks.canonical import canonical
-
     index = {canonical(value): number for number, value in enumerate(contracts.elements.values)}
     element = np.array([index.get(canonical(place.input), -1) for place in merged.positions], np.int64)
     size = len(element)

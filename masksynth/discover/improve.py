@@ -22,30 +22,37 @@ Inputs = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Improved:
-    """Result of a job.
+class Start:
+    """A circuit from which a job begins.
 
     Parameters
     ----------
-    structure : Structure
-    inputs : list
-        The circuit that it computes.
     price : float
+    inputs : list
+    found_by : str
+        What built it, before any search.
     """
 
-    structure: Structure
-    inputs: Inputs
     price: float
+    inputs: Inputs
+    found_by: str
 
 
-def improve(contracts: Contracts, start: Inputs | None, seed: int, seconds: float) -> Improved:
-    """Return a structure found from a circuit, or from new ones if none is given.
+@dataclass(frozen=True)
+class Improved:
+    """Result of a job: the best circuit, and a structure that computes it."""
+
+    structure: Structure
+    start: Start
+
+
+def improve(contracts: Contracts, start: Start | None, seed: int, seconds: float) -> Improved:
+    """Return a structure found from a circuit, or from the best of several new ones if none is given.
 
     Parameters
     ----------
     contracts : Contracts
-    start : list, optional
-        The circuit.
+    start : Start, optional
     seed : int
         Random seed.
     seconds : float
@@ -53,17 +60,16 @@ def improve(contracts: Contracts, start: Inputs | None, seed: int, seconds: floa
     """
     until = perf_counter() + seconds
     wants, rng = wants_of(contracts), Random(seed)
-    price = price_of(contracts)
-    kinds = suggest_sets(contracts)
-    name = "local search"
+    price, kinds = price_of(contracts), suggest_sets(contracts)
     if start is None:
         name, circuit = min(_starts(contracts, wants, kinds, seed), key=lambda pair: price(pair[1]))
     else:
-        circuit = restore(wants, start)
-    pool = [bits for sets in kinds.values() for bits in sets]
-    best = Neighbourhood(circuit, rng, price, pool).run(until)
-    found_by = f"{name}, then local search" if start is None else name
-    return Improved(replace(place(best, contracts, rng), found_by=found_by), best.inputs, price(best))
+        name, circuit = start.found_by, restore(wants, start.inputs)
+    first = price(circuit)
+    best = Neighbourhood(circuit, rng, price, [bits for sets in kinds.values() for bits in sets]).run(until)
+    least = price(best)
+    found_by = f"{name}, then local search" if least < first and not name.endswith("local search") else name
+    return Improved(replace(place(best, contracts, rng), found_by=found_by), Start(least, best.inputs, found_by))
 
 
 def restore(wants: Wants, inputs: Inputs) -> Circuit:

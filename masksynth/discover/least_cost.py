@@ -11,6 +11,7 @@ from masksynth.discover.answer import Discovery
 from masksynth.discover.backends import discover_backend
 from masksynth.discover.bounds import Bound, bounds_of
 from masksynth.discover.constructions import constructions_for
+from masksynth.discover.improve import Start, price_of
 from masksynth.discover.incumbent import Incumbent, Progress, is_less
 from masksynth.discover.journal import Journal
 from masksynth.discover.read_circuit import read_circuit
@@ -123,11 +124,10 @@ class LeastCost:
 
     def _seed_elite(self) -> None:
         """Let rounds begin from the circuit of the best structure."""
-        from masksynth.discover.improve import price_of
-
         best = self.incumbent.best
         if best is not None and (circuit := read_circuit(best.structure, self.contracts)) is not None:
-            self.elite.add(price_of(self.contracts)(circuit), circuit.inputs)
+            price = price_of(self.contracts)(circuit)
+            self.elite.add(Start(price, circuit.inputs, best.structure.found_by))
 
     def _is_small(self) -> bool:
         """Return whether `auto` tries an exact search."""

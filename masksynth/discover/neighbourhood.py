@@ -15,6 +15,8 @@ from masksynth.discover.circuit import Circuit
 from masksynth.discover.cover import greedy_cover, smaller_cover
 from masksynth.discover.edit_circuit import Editor
 
+WIDE, MANY = 20, 60
+"""Inputs of a node, and nodes, among which pairs are looked for; of more, so many are drawn."""
 Price = Callable[[Circuit], float]
 """Price of a circuit, which the search minimises."""
 
@@ -175,10 +177,12 @@ def share_pairs(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
     """Make gates of pairs that several nodes read, at least one of them in ``nodes``, as long as the depth allows."""
     inputs = editor.circuit.inputs
     waiting = {node for node in nodes if len(inputs[node]) > 1}
+    if len(waiting) > MANY:
+        waiting = set(rng.sample(sorted(waiting), MANY))
     while True:
         most, best = 1, []
         for node in waiting:
-            for first, second, users in _shared(editor, node, most):
+            for first, second, users in _shared(editor, node, most, rng):
                 if len(users) > most:
                     most, best = len(users), []
                 best.append((first, second, users))
@@ -186,13 +190,13 @@ def share_pairs(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
             return
         first, second, users = rng.choice(best)
         _make_gate(editor, first, second, users)
-        waiting = {node for node in waiting | users if len(inputs[node]) > 1}
+        waiting = {node for node in waiting if len(inputs[node]) > 1}
 
 
-def _shared(editor: Editor, node: int, least: int) -> Iterator[tuple[int, int, set[int]]]:
+def _shared(editor: Editor, node: int, least: int, rng: Random) -> Iterator[tuple[int, int, set[int]]]:
     """Yield pairs of inputs of a node with the nodes that read both and can read a gate of them."""
     readers, level, latest, inputs = editor.readers, editor.level, editor.latest, editor.circuit.inputs
-    read = inputs[node]
+    read = inputs[node] if len(inputs[node]) <= WIDE else rng.sample(inputs[node], WIDE)
     for index, first in enumerate(read):
         if len(readers[first]) < 2:
             continue

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from masksynth.backends import Limits
-from masksynth.discover.improve import Improved, Inputs, improve
+from masksynth.discover.improve import Improved, Start, improve
 from masksynth.discover.incumbent import Incumbent
 from masksynth.workers.ordered import Call, Crew
 from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions
@@ -27,22 +27,22 @@ class Elite:
 
     Parameters
     ----------
-    circuits : list of (price, inputs)
-        Sorted; at most ``KEPT``.
+    starts : list of Start
+        Sorted by price; at most ``KEPT``.
     """
 
-    circuits: list[tuple[float, Inputs]] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
 
-    def add(self, price: float, inputs: Inputs) -> None:
+    def add(self, start: Start) -> None:
         """Keep a circuit if it is among the best."""
-        if all(inputs != known for _, known in self.circuits):
-            self.circuits = sorted([*self.circuits, (price, inputs)], key=lambda pair: pair[0])[:KEPT]
+        if all(start.inputs != known.inputs for known in self.starts):
+            self.starts = sorted([*self.starts, start], key=lambda known: known.price)[:KEPT]
 
-    def pick(self, number: int) -> Inputs | None:
+    def pick(self, number: int) -> Start | None:
         """Return the circuit from which a round begins; None: from new ones."""
-        if number % 8 == 0 or not self.circuits:
+        if number % 8 == 1 or not self.starts:
             return None
-        return self.circuits[(number // 2) % len(self.circuits) if number % 2 else 0][1]
+        return self.starts[(number // 2) % len(self.starts) if number % 2 else 0]
 
 
 def search_rounds(
@@ -92,7 +92,7 @@ def search_rounds(
 
 def take(incumbent: Incumbent, elite: Elite, result: Improved) -> None:
     """Keep what a job has found."""
-    elite.add(result.price, result.inputs)
+    elite.add(result.start)
     incumbent.offer(result.structure)
 
 
