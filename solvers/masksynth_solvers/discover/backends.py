@@ -14,6 +14,7 @@ from masksynth.discover.backends import Outcome
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure
 from masksynth_solvers.discover.clauses import Prices
+from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.engines import Effort
 from masksynth_solvers.discover.gates import GateBound, bound_reads
 from masksynth_solvers.discover.jobs import list_jobs, price_of, read_directly, run_job
@@ -65,6 +66,7 @@ def search_jobs(
 
     The best structure at the beginning is the incumbent, or that in which targets read their needs directly.
     """
+    refuse_demands(contracts)
     until = inf if limits.seconds is None else monotonic() + limits.seconds
     best = read_directly(contracts) if incumbent is None else incumbent
     price = price_of(best, contracts)
