@@ -41,7 +41,7 @@ def measure_ordering(max_size: int) -> Result:
     tasks = min(Agents.tasks, max(1, max_size * Agents.tasks // 10**6))
     sources: list[Path | int] = [*sorted(DATA.glob("*.jsonl.gz")), tasks]
     rows = [row for source in sources for row in alone(count_source, source)]
-    epochs = [alone(train_source, source, min(TRAINED, max(8, max_size // 1000))) for source in sources[:-1]]
+    epochs = alone(train_sources, sources[:-1], min(TRAINED, max(8, max_size // 1000)))
     width = f"width {WIDTH}, {LAYERS} layers, float32, sdpa, one thread"
     return Result((table(HEAD, rows), table(EPOCHS, epochs)), (f"Epochs: a Llama model of {width}; {ROUNDS} rounds.",))
 
@@ -75,9 +75,13 @@ def _positions(forest: Forest, order: Int64Array, size: int) -> int:
     return int(count_positions(forest, batch[forest.samples]).sum())
 
 
-def train_source(source: Path, count: int) -> list[str]:
-    """Return the row of a file: epochs over its first rows."""
+def train_sources(sources: Sequence[Path], count: int) -> list[list[str]]:
+    """Return the row of each file: epochs over its first rows."""
     warnings.simplefilter("ignore")
+    return [_train_source(source, count) for source in sources]
+
+
+def _train_source(source: Path, count: int) -> list[str]:
     name, samples = _read(source)
     cuts = samples.offset[: count + 1].tolist()
     _, codes = np.unique(samples.tokens[: cuts[-1]], return_inverse=True)  # few token ids, the same prefixes
