@@ -13,6 +13,7 @@ from masksynth.tasks.model import MAX_POSITION
 Metric = Literal["chebyshev", "manhattan"]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_POSITION)]
+Coordinates = Annotated[list[Number], msgspec.Meta(min_length=1, max_length=16)]
 Price = Annotated[float, msgspec.Meta(ge=0, description="a finite number, zero or more")]
 
 
@@ -39,7 +40,7 @@ class TargetFile(msgspec.Struct, forbid_unknown_fields=True):
     need: list[Any] | Literal["others"]
     hide: list[Any] = []
     place: Place = "query"
-    position: Number | UnsetType = UNSET
+    position: Number | Coordinates | UnsetType = UNSET
 
 
 class WeightsFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ class ContractsFile(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1)]
     elements: Positive | Annotated[list[Any], msgspec.Meta(min_length=1)] | SpaceFile
     targets: Annotated[list[TargetFile], msgspec.Meta(min_length=1)] | Literal["each"]
-    element_positions: list[Number] | Number | UnsetType = UNSET
+    element_positions: list[Number | Coordinates] | Number | UnsetType = UNSET
     layers: Positive | None = None
     masks: Masks | UnsetType = UNSET
     weights: WeightsFile = msgspec.field(default_factory=WeightsFile)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from masksynth.contracts.element_sets import pack
 from masksynth.contracts.model import Elements
 from masksynth.contracts.spaces import generations
-from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
+from masksynth.mask.typing import BoolArray, Int32Array, Int64Array, UInt64Array
 
 
 def distances(elements: Elements) -> Int32Array:
@@ -66,27 +67,33 @@ def _tree_distances(parents: Sequence[int | None]) -> Int32Array:
 
 
 def _graph_distances(count: int, edges: Sequence[Sequence[int]]) -> Int32Array:
-    """Return shortest path lengths: the number of rounds until a breadth-first search from each node meets each other.
+    """Return shortest path lengths of a connected graph: the round in which each element is reached from each other.
 
-    All searches advance together, one step a round, as rows of bits.
+    Searches from all elements advance together, one step a round, as rows of bits.
     """
     ends = np.array(edges, np.int64).reshape(-1, 2)
-    near = _adjacency(count, ends)
+    both = np.concatenate([ends, ends[:, ::-1]])
+    node, neighbour = both[np.argsort(both[:, 0], kind="stable")].T
+    first = np.flatnonzero(np.diff(node, prepend=-1))
     total = np.zeros((count, count), np.int32)
-    reached = np.eye(count, dtype=bool)
-    while not reached.all():
-        total += ~reached  # a pair that is not reached yet is at least one step farther apart
+    reached = pack(np.eye(count, dtype=bool))
+    for distance in range(1, count):
         following = reached.copy()
-        for node in range(count):
-            following[node] |= reached[near[node]].any(axis=0)
+        following[node[first]] |= np.bitwise_or.reduceat(reached[neighbour], first, axis=0)
+        row, column = _members(following & ~reached)
+        if not len(row):
+            break
+        total[row, column] = distance
         reached = following
     return total
 
 
-def _adjacency(count: int, ends: Int64Array) -> list[Int64Array]:
-    both = np.concatenate([ends, ends[:, ::-1]])
-    both = both[np.argsort(both[:, 0], kind="stable")]
-    return np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, count)))
+def _members(words: UInt64Array) -> tuple[Int64Array, Int64Array]:
+    """Return (row, column) of the set bits of packed rows."""
+    row, word = np.nonzero(words)
+    octets = words[row, word][:, None].view(np.uint8)
+    index, bit = np.nonzero(np.unpackbits(octets, axis=1, bitorder="little"))
+    return row[index], word[index] * 64 + bit
 
 
 def subtrees(parents: Sequence[int | None]) -> BoolArray:

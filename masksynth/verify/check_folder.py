@@ -51,9 +51,24 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
         If the answer is to another instance, the files disagree, or the answer is wrong. For a sparse answer the edges
         are counted and compared; their bound must not be above the number, and equal to it if OPTIMAL is claimed.
     """
+    record, merged = read_answer(folder)
+    check_problem(record.problem, instance.family)
+    is_minimal = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
+    return verify(instance, merged, minimal=is_minimal)
+
+
+def read_answer(folder: str | Path) -> tuple[Record, MergedTask]:
+    """Return the record and the merged task of an answer, after comparing its files and its stated sizes.
+
+    Raises
+    ------
+    InvalidInstance
+        If a file is missing, unreadable or malformed.
+    WrongAnswer
+        If the files disagree, or a stated size is not that of the mask.
+    """
     folder = Path(folder)
     record = read_record(folder / "solution.json")
-    check_problem(record.problem, instance.family)
     _check_status(record)
     arrays = _read_arrays(folder, record)
     _check_agreement(record, arrays)
@@ -73,8 +88,7 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
         arrays.get("updated"),
     )
     _check_edges(record, mask)
-    is_minimal = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
-    return verify(instance, merged, minimal=is_minimal)
+    return record, merged
 
 
 def _check_status(record: Record) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
-from masksynth.mask.typing import AnyArray
+from masksynth.mask.typing import BoolArray
 from masksynth.tasks.merged import MergedTask
 from masksynth.verify.ragged import mask_rows
 
@@ -58,12 +58,13 @@ def check_updated(merged: MergedTask) -> None:
             raise WrongAnswer("updated", _describe(merged, table, position, layer))
 
 
-def _rows_alone(mask: Mask, table: int) -> AnyArray:
+def _rows_alone(mask: Mask, table: int) -> BoolArray:
     """Return (N,) bool: whether the row of each position holds the position itself and nothing else."""
     query, start, end = mask_rows(mask, table)
     count = np.bincount(query, minlength=mask.size)
     is_itself = (start == query) & (end == query + 1)
-    return (count == 1) & (np.bincount(query[is_itself], minlength=mask.size) == 1)
+    alone: BoolArray = (count == 1) & (np.bincount(query[is_itself], minlength=mask.size) == 1)
+    return alone
 
 
 def _describe(merged: MergedTask, table: int, position: int, layer: int) -> str:

@@ -26,8 +26,9 @@ def leave_one_out(n: int = 8, layers: int | None = None, place: Place = "query")
     >>> leave_one_out(n=3).needed(1).tolist()
     [0, 2]
     """
+    elements = line(n)
     sets = of_tokens(range(n), lambda row: np.arange(n) == row)
-    return build_contracts("leave_one_out", [n], line(n), sets, layers, place)
+    return build_contracts("leave_one_out", [n], elements, sets, layers, place)
 
 
 def leave_block_out(n: int = 8, l: int = 2, layers: int | None = None, place: Place = "query") -> Contracts:  # noqa: E741 - as in the catalogue
@@ -128,8 +129,9 @@ def causal(n: int = 8, layers: int | None = None, place: Place = "query") -> Con
     (2, [0, 1], [2])
     """
     check_at_least(2, n=n)
+    elements = line(n)
     sets = of_tokens(range(1, n), lambda row: np.arange(n) > row)
-    return build_contracts("causal", [n], line(n), sets, layers, place)
+    return build_contracts("causal", [n], elements, sets, layers, place)
 
 
 def windows(n: int = 8, w: int = 4, layers: int | None = None, place: Place = "query") -> Contracts:

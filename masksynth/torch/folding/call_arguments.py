@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from masksynth.errors import Unsupported
@@ -14,6 +15,8 @@ from masksynth.errors import Unsupported
 CACHES = ("past_key_values", "past_key_value", "cache", "cache_params", "past")
 VARLEN = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
 """Arguments of varlen attention: the rows of a packed call; a merged call has none."""
+TYPES = "token_type_ids"
+"""One type for each token; where all tokens have the same, so have merged ones."""
 READ = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "use_cache", *CACHES, *VARLEN)
 """Arguments that are replaced in a merged call; all others travel along."""
 UNREAD = ("shift_labels",)
@@ -35,6 +38,8 @@ class Call:
         Cumulative lengths of packed rows, and the row of each token, ``[B, T]``, for varlen attention.
     use_cache : bool or None
         As given; never true.
+    token_type : int or None
+        Type of all tokens, if types are given.
     others : dict
         All other arguments.
     """
@@ -45,7 +50,12 @@ class Call:
     lengths: Tensor | None
     row_numbers: Tensor | None
     use_cache: bool | None
+    token_type: int | None
     others: dict[str, Any]
+
+    def types_of(self, ids: Tensor) -> dict[str, Tensor]:
+        """Return the argument of the types of some token ids, if the call has it."""
+        return {} if self.token_type is None else {TYPES: torch.full_like(ids, self.token_type)}
 
 
 def name_arguments(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,15 +120,18 @@ def read_call(named: dict[str, Any]) -> Call | str:
         return "mask"
     if positions is not None and not _fits(positions, ids):
         return "argument position_ids"
-    others = {name: value for name, value in named.items() if name not in READ}
+    others = {name: value for name, value in named.items() if name not in (*READ, *UNREAD)}
+    token_type = _shared_type(others.get(TYPES), ids)
+    if token_type is not None:
+        del others[TYPES]
     # a tensor of several values may hold one for each token, or images
-    foreign = [name for name, value in others.items() if name not in UNREAD and _holds_tensor(value)]
+    foreign = [name for name, value in others.items() if _holds_tensor(value)]
     if foreign:
         return f"argument {foreign[0]}"
     numbers = named.get("seq_idx")
     if numbers is not None and numbers.shape != ids.shape:
         return "argument seq_idx"
-    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), numbers, named.get("use_cache"), others)
+    return Call(ids, mask, positions, named.get("cu_seq_lens_q"), numbers, named.get("use_cache"), token_type, others)
 
 
 def reads_pads(named: Mapping[str, Any]) -> bool:
@@ -160,6 +173,14 @@ def _holds_tensor(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return any(map(_holds_tensor, value))
     return isinstance(value, Mapping) and any(map(_holds_tensor, value.values()))
+
+
+def _shared_type(types: Any, ids: Tensor) -> int | None:
+    """Return the type that all tokens have; None if there are no types, or several."""
+    if not isinstance(types, Tensor) or types.shape != ids.shape or not types.numel():
+        return None
+    first = types.flatten()[0]
+    return int(first) if bool((types == first).all()) else None
 
 
 def _fits(positions: Any, ids: Tensor) -> bool:

@@ -14,9 +14,9 @@ from masksynth.torch.folding.default_positions import last_hidden
 from masksynth.torch.folding.merge_call import Limits, Masks, merge_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.quiet_runs import keep_embeddings, without_randomness
-from masksynth.torch.folding.sharded_modules import gathered_again, is_sharded, run_inside
+from masksynth.torch.folding.sharded_modules import gathered_again, has_flat_parameters, is_sharded, run_inside
 from masksynth.torch.folding.token_rows import TokenRows
-from masksynth.torch.folding.unfold_outputs import unfold
+from masksynth.torch.folding.unfold_outputs import unfold_tensor
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 """Largest difference of hidden states of equal rows, relative to their norm; rotary tables are float32 everywhere."""
@@ -86,31 +86,33 @@ def compare_rows(
         Its ``max_length`` holds.
     """
     merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0)) if len(rows) else "ratio"
-    derivable = not _lacks_backward(call, facts)
+    derivable = not has_flat_parameters(backbone) and not _lacks_backward(call, facts)
     if isinstance(merged, str):
         if is_sharded(backbone):
             _run_along(root, backbone, call, derivable)
         return None
     size, device = int(rows.offset[1]), call.ids.device
-    row = int(rows.place[0]) // call.ids.shape[1]
-    columns, path = (
-        torch.from_numpy(part).to(device) for part in (rows.place[:size] % call.ids.shape[1], merged.places[:size])
+    row, ids, focus = (
+        int(rows.place[0]) // call.ids.shape[1],
+        merged.arguments["input_ids"],
+        _focus(merged.places, size),
     )
+    columns = torch.from_numpy(rows.place[:size] % call.ids.shape[1]).to(device)
+    path = torch.from_numpy(merged.places[:size]).to(device)
 
-    def run(**changed: Tensor) -> Tensor:
-        output = run_inside(backbone, {**merged.arguments, **changed})
-        return unfold(last_hidden(output), merged.unfolding)[row, columns]
+    def run(tokens: Tensor) -> Tensor:
+        hidden = last_hidden(run_inside(backbone, {**merged.arguments, "input_ids": tokens}))
+        return unfold_tensor(hidden, merged.unfolding)[row, columns]
 
     with without_randomness(backbone), gathered_again(root, backbone):
         with torch.no_grad():
             number, arguments = _own_arguments(call, rows, facts)
             own = last_hidden(run_inside(backbone, arguments))[number, columns]
-            states = run(), run(input_ids=_replace_others(merged.arguments["input_ids"], path))
-        with torch.set_grad_enabled(derivable), keep_embeddings(backbone, merged.arguments["input_ids"]) as leaves:
-            ours = run()
-            dtype, focus = _coarsest(backbone, ours, leaves), _focus(merged.places, size)
-            wrong = _describe_values(ours.detach(), own, focus, dtype)
-            wrong = wrong or _describe_change(backbone, *states, dtype)
+            states = run(ids), run(_replace_others(ids, path))
+        with torch.set_grad_enabled(derivable), keep_embeddings(backbone, ids) as leaves:
+            ours = run(ids)
+            dtype = _coarsest(backbone, ours, leaves)
+            wrong = _describe_values(ours.detach(), own, focus, dtype) or _describe_change(backbone, *states, dtype)
             if leaves and ours.requires_grad:  # also if values are wrong: other ranks wait for the backward pass
                 leak = _describe_leak(ours, leaves, path)
                 wrong = wrong or leak
@@ -146,7 +148,7 @@ def _own_arguments(call: Call, rows: TokenRows, facts: ModelFacts | None) -> tup
     if facts is not None and facts.record().rope_limit is not None:
         others = np.setdiff1d(np.arange(len(call.ids)), numbers[:1])
     part = torch.from_numpy(np.append(others, numbers[0])).to(call.ids.device)
-    arguments = {**call.others, "input_ids": call.ids[part]}
+    arguments = {**call.others, **call.types_of(call.ids[part]), "input_ids": call.ids[part]}
     if call.mask is not None:
         arguments["attention_mask"] = call.mask[part]
     if call.positions is not None:

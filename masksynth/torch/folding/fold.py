@@ -23,6 +23,7 @@ from masksynth.torch.folding.merge_call import Limits, Masks, Merged, check_limi
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.module_hooks import attach, holder_of, is_attached
 from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.folding.sharded_modules import has_flat_parameters
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import Unfolding, unfold
 
@@ -140,6 +141,8 @@ class Fold:
         named = name_arguments(self._signature, args, kwargs)
         if vars(self._thread).pop("cache_by_default", False):
             named.pop("use_cache", None)  # some models with a head pass on their config's
+        if self.outer is not None:
+            named.pop("labels", None)  # and some their labels (Gemma 3); the loss is computed above
         call = read_call(named)
         if isinstance(call, str):
             return call
@@ -173,7 +176,7 @@ class Fold:
         return result
 
     def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note whether the loss reads pads, which a merged call does not have, and whether the caller wants no cache."""
+        """Note whether the loss reads pads, which a merged call does not have, and whether nobody asks for a cache."""
         if not self._is_bypassed:
             named = name_arguments(inspect.signature(module.forward), args, kwargs)
             self._thread.reads_pads = reads_pads(named)
@@ -262,7 +265,7 @@ def fold(
             f"a model compiled with fullgraph=True cannot merge rows, which is done on the host; {remedy}"
         )
     found = find_backbone(model, backbone, masks is not None)
-    if any(type(part).__name__ == "FullyShardedDataParallel" for part in model.modules()):
+    if has_flat_parameters(model):
         raise Unsupported("a model inside FullyShardedDataParallel cannot be read; fold it before it is wrapped")
     if is_attached(found.backbone):
         fact = f"{type(found.backbone).__name__} is folded already"

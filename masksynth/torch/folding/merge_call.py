@@ -203,7 +203,8 @@ def _merged_call(
         mask = model_mask(merged, record, device)
     else:
         mask = masks(ids, positions, tensor(merged.parent)) if masks is not None else None
-    arguments = {**call.others, "input_ids": ids, "position_ids": positions, "attention_mask": mask}
+    arguments = {**call.others, **call.types_of(ids)}
+    arguments |= {"input_ids": ids, "position_ids": positions, "attention_mask": mask}
     if record is not None:
         arguments["use_cache"] = False
     place = None if rows.complete else tensor(rows.place)

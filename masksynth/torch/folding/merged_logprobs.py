@@ -200,6 +200,8 @@ def _score_nothing(outer: Any, backbone: torch.nn.Module, hidden: Tensor, scored
 def _run(folded: Fold, arguments: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Return hidden states of merged positions, ``[n, H]``, and the index of each token among them, ``[B, T]``."""
     shape = arguments["input_ids"].shape
+    if hasattr(folded.backbone, "unshard"):
+        folded.backbone.unshard()  # what compares rows expects a backbone whose forward is about to run
     merged = folded.merge(arguments)
     plain = torch.arange(shape.numel(), device=arguments["input_ids"].device)
     if isinstance(merged, str):

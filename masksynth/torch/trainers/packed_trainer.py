@@ -52,7 +52,8 @@ class ProcessCount(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Raise if the state is of a checkpoint of another number of processes."""
-        stored: Any = (state.stateful_callbacks or {}).get(type(self).__name__)  # checkpoints of before have none
+        callbacks: Any = state.stateful_callbacks or {}
+        stored = callbacks.get(type(self).__name__)  # checkpoints of before have none
         processes = args.world_size if stored is None else stored["args"]["processes"]
         if processes != args.world_size:
             fact = f"the checkpoint is of {processes} processes, this run has {args.world_size}"

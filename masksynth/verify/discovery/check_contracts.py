@@ -13,47 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.contracts.model import Contracts
-from masksynth.errors import WrongAnswer
+from masksynth.contracts.model import Contracts, Demand
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 from masksynth.tasks.canonical import canonical, shown
 from masksynth.tasks.merged import MergedTask
 from masksynth.verify.bit_sets import unite_bits
+from masksynth.verify.discovery.broken_contract import BrokenContract
+from masksynth.verify.discovery.check_demands import check_demands
 from masksynth.verify.discovery.find_way import Rows, find_way
 from masksynth.verify.interval_sets import Lists
 from masksynth.verify.ragged import mask_rows, prefix_sums, repeat_ranges
-
-
-class BrokenContract(WrongAnswer):
-    """A structure does not keep its contracts.
-
-    Parameters
-    ----------
-    requirement : str
-        ``inputs``, ``targets``, ``layers``, ``rows``, ``updated``, ``need``, ``hide``, or a demand.
-    fact : str
-    target, element : JSON value
-        Label of the target and the element concerned; None if there is none.
-    layer : int, optional
-        From 1.
-    path : tuple of int
-        Positions, one read after another, from one that embeds the element to the target.
-    """
-
-    def __init__(
-        self,
-        requirement: str,
-        fact: str,
-        target: Any = None,
-        element: Any = None,
-        layer: int | None = None,
-        path: tuple[int, ...] = (),
-    ) -> None:
-        super().__init__(requirement, fact, path=tuple(str(position) for position in path))
-        self.target, self.element, self.layer, self.positions = target, element, layer, path
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.requirement, self.fact, self.target, self.element, self.layer, self.positions)
 
 
 @dataclass(frozen=True)
@@ -89,8 +58,10 @@ def verify_contracts(contracts: Contracts, merged: MergedTask) -> ContractsRepor
     target = _check_targets(contracts, merged, element)
     tables = _check_tables(contracts, merged)
     _check_updated(merged, tables)
-    _check_flow(contracts, tables, element, target)
-    checks = ("inputs", "targets", "layers", "rows", "updated", "need", "hide")
+    states = _check_flow(contracts, tables, element, target)
+    layers = tables if len(tables) == len(states) - 1 else tables * (len(states) - 1)
+    demands = check_demands(contracts, layers, states, element, target)
+    checks = ("inputs", "targets", "layers", "rows", "updated", "need", "hide", *demands)
     return ContractsReport(checks, len(element), len(target))
 
 
@@ -198,24 +169,30 @@ def _check_updated(merged: MergedTask, tables: list[Rows]) -> None:
             raise BrokenContract("updated", fact, layer=layer)
 
 
-def _check_flow(contracts: Contracts, tables: list[Rows], element: Int64Array, target: Int64Array) -> None:
-    """Raise unless every target has what it needs and nothing that it hides."""
-    state = _embedded(element, contracts.need.shape[1])
-    hide, need = contracts.hide, contracts.need
-    is_one = contracts.masks == "one"
+def _check_flow(contracts: Contracts, tables: list[Rows], element: Int64Array, target: Int64Array) -> list[UInt64Array]:
+    """Return C_0, C_1, .. of the layers that demands speak of; raise unless targets see what they need, nothing hidden.
+
+    They are kept only if there are demands; one mask is followed until no context changes, whatever its layers.
+    """
+    need, is_one = contracts.need, contracts.masks == "one"
+    states = [_embedded(element, need.shape[1])]
+    state = states[0]
     for layer, following in enumerate(_states(tables, state, is_one), start=1):
         state = following
+        if contracts.demand != Demand() and not (is_one and layer > (contracts.layers or layer)):
+            states.append(state)
         if is_one and layer == contracts.layers:
             _check_need(contracts, need & ~state[target], layer)
-    if not (is_one and contracts.layers is not None):
+    if not is_one or contracts.layers is None or layer < contracts.layers:
         _check_need(contracts, need & ~state[target], None if is_one else len(tables))
-    leaked = hide & state[target]
+    leaked = contracts.hide & state[target]
     if leaked.any():
         index, value = _first(leaked)
-        label, shown_element = contracts.targets[index].label, contracts.elements.values[value]
+        label, hidden = contracts.targets[index].label, contracts.elements.values[value]
         path = find_way(tables, np.flatnonzero(element == value), int(target[index]), is_one)
-        fact = f"target {shown(label)} sees {shown(shown_element)}, which it hides"
-        raise BrokenContract("hide", fact, label, shown_element, len(path) - 1 if is_one else len(tables), path)
+        fact = f"target {shown(label)} sees {shown(hidden)}, which it hides"
+        raise BrokenContract("hide", fact, label, hidden, len(path) - 1 if is_one else len(tables), path)
+    return states
 
 
 def _embedded(element: Int64Array, words: int) -> UInt64Array:

@@ -13,6 +13,8 @@ from transformers import (
     CTRLConfig,
     CTRLLMHeadModel,
     DynamicCache,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
     LlamaForCausalLM,
     XGLMConfig,
     XGLMForCausalLM,
@@ -176,6 +178,38 @@ def test_one_number_beside_the_rows_does_not_keep_them_from_merging():
     plain = model(**inputs).loss
     with fold(model, strict=True):
         assert torch.allclose(model(**inputs).loss, plain)
+
+
+def gemma_of_images():
+    """Return Gemma 3 with images as it is loaded for text, too: its head hands labels on to its backbone."""
+    text = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "head_dim": 4}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "sliding_window": 5}
+    text |= {"layer_types": ["sliding_attention", "full_attention"]}
+    images = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    images |= {"image_size": 28, "patch_size": 14}
+    torch.manual_seed(0)
+    config = Gemma3Config(text_config=text, vision_config=images, mm_tokens_per_image=1, image_token_id=59)
+    return Gemma3ForConditionalGeneration(config).train()
+
+
+def test_types_that_all_tokens_have_and_labels_that_a_head_hands_on():
+    model = gemma_of_images()
+    labels = ROWS.input_ids.masked_fill(ROWS.attention_mask == 0, -100)
+    types = torch.zeros_like(ROWS.input_ids)
+    inputs = {**ROWS._asdict(), "labels": labels, "token_type_ids": types}
+    plain = model(**inputs).loss
+    with fold(model) as folded:
+        assert torch.allclose(model(**inputs).loss, plain, rtol=1e-5)
+        assert (folded.report().folded, folded.report().positions) == (1, 71)
+        types[:, 3] = 1  # an image, which attends to itself both ways
+        expected = model(**inputs).loss
+    assert folded.report().passed == {"argument token_type_ids": 1}
+    assert model(**inputs).loss == expected
+    small = make_model(EXACT["GPT-2"], "sdpa", torch.float32)
+    plain = step(small, ROWS, token_type_ids=torch.full_like(types, 7))  # types have embeddings there
+    with fold(small, strict=True):
+        assert apart(step(small, ROWS, token_type_ids=torch.full_like(types, 7)), plain) < 1e-5
+    assert apart(step(small, ROWS), plain) > 1e-2
 
 
 def test_attention_weights_are_refused():

@@ -9,7 +9,6 @@ import torch
 from torch.nn.functional import linear, pad
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from masksynth.errors import Unsupported
 from masksynth.torch import fold
 from tests.torch.trainers.stacks import gpt2
 
