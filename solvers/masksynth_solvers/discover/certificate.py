@@ -20,7 +20,8 @@ from masksynth.errors import MasksynthError, Unsupported
 from masksynth.files import writing_folder
 from masksynth_solvers.discover.clauses import Prices
 from masksynth_solvers.discover.gates import encode_gates
-from masksynth_solvers.discover.hubs import encode_hubs, readable_blanks
+from masksynth_solvers.discover.hub_forms import readable_blanks
+from masksynth_solvers.discover.hubs import encode_hubs
 from masksynth_solvers.discover.jobs import list_jobs, price_of
 from masksynth_solvers.discover.places import lay_out
 from masksynth_solvers.sparse.path_encoding import Formula

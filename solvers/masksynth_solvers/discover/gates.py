@@ -106,9 +106,9 @@ def _add_outputs(
             continue
         options = []
         for node in range(sources + gates):
-            if any(holds[node, e] is False for e in np.flatnonzero(need[t])):
+            if any(holds[node, e] is False for e in np.flatnonzero(need[t]).tolist()):
                 continue
-            if any(holds[node, e] is True for e in np.flatnonzero(hide[t])):
+            if any(holds[node, e] is True for e in np.flatnonzero(hide[t]).tolist()):
                 continue
             out = formula.new("out", t, node)
             options.append(out)
