@@ -59,7 +59,7 @@ class Stage:
     def run(self, plan: Plan) -> tuple[int, list[tuple[BoolArray, BoolArray]]]:
         """Return the number of mixed reads of a plan, and for each layer who reads which element and which reader."""
         state = np.zeros((self.readers, self.elements), bool)
-        total, tables = 0, []
+        tables = []
         for layer in range(self.layers):
             is_last = layer == self.layers - 1
             cap = self.allowed if is_last else plan.cap[layer] & self.allowed
@@ -71,10 +71,17 @@ class Stage:
             is_new = held @ held.T < size
             mixed = inside & is_new & (size >= 2)
             np.fill_diagonal(mixed, False)
-            total += int(mixed[: len(self.need)].sum())
             tables.append((raw & ~state, mixed))
             state = state | raw | (mixed.astype(np.float32) @ held > 0)
-        return total, tables
+        return self._count_live([mixed for _, mixed in tables]), tables
+
+    def _count_live(self, tables: list[BoolArray]) -> int:
+        """Return the number of mixed reads by positions on whose state after the layer a target depends."""
+        live, total = np.arange(self.readers) < len(self.need), 0
+        for mixed in reversed(tables):
+            total += int(mixed[live].sum())
+            live = live | mixed[live].any(axis=0)
+        return total
 
     def structure(self, plan: Plan, found_by: str) -> Structure:
         """Return the structure of a plan."""
@@ -114,7 +121,9 @@ class Stage:
         first = 0
         for layer, size in enumerate(sizes[: self.layers - 1]):
             reservoir = order[first : first + size]
-            first += size
+            first, size = first + size, len(reservoir)
+            if not size:
+                break
             reached[reservoir] = True
             active = np.flatnonzero((self.allowed | ~reached).all(axis=1))
             halves = list(combinations(reservoir.tolist(), max(min(2, size) if layer == 0 else 1, size // 2)))
@@ -146,7 +155,7 @@ class Stage:
 
 
 def change(plan: Plan, stage: Stage, rng: Random) -> Plan:
-    """Return a plan with one element more or less in the cap or among the raw reads of some positions from a layer on."""
+    """Return a plan with one element more or less in the caps, or among the raw reads, of some positions."""
     cap, raw = plan.cap.copy(), plan.raw.copy()
     layer, element = rng.randrange(stage.layers - 1), rng.randrange(stage.elements)
     count = 1 if rng.random() < 0.6 else rng.randint(1, stage.readers)
