@@ -21,6 +21,7 @@ from benchmarks.hierarchy import measure_hierarchy
 from benchmarks.kernel import measure_kernel
 from benchmarks.measure import machine
 from benchmarks.merging import measure_merging, measure_trie
+from benchmarks.ordering import measure_ordering
 from benchmarks.packing import measure_packing
 from benchmarks.piping import measure_piping
 from benchmarks.results import Result, write_result
@@ -84,6 +85,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "audit": lambda options: measure_auditing(options.max_size),
     "training": lambda _: measure_training(),
     "fold": lambda options: measure_folding(options.max_size),
+    "order": lambda options: measure_ordering(options.max_size),
     "batches": lambda options: measure_batches(options.max_size),
     "clustering": lambda options: measure_clustering(options.max_size),
     "hierarchy": lambda options: measure_hierarchy(options.max_size),

@@ -1,4 +1,4 @@
-"""Write the generated pages: ``cli.md`` from help texts, ``catalog.md`` from docstrings, ``butterfly.svg``.
+"""Write the generated pages: ``cli.md`` from help texts, ``catalog.md`` and ``contracts.md`` from docstrings.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit with 1 and name the pages that are out of date
@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -19,11 +20,12 @@ import numpy as np
 from masksynth import catalog
 from masksynth.cli import main
 from masksynth.cli.diagnose import diagnose
+from masksynth.contracts import families
 from masksynth.draw.hasse_figure import smooth
 from masksynth.draw.layered_layout import Spacing, layered_layout
 from masksynth.merge import merge
 from masksynth.posets import Poset
-from masksynth.tasks import Instance, MergedTask
+from masksynth.tasks import MergedTask
 
 HERE = Path(__file__).parent
 HELP_COLUMNS = 100
@@ -55,7 +57,10 @@ def cli_page() -> str:
     commands += [(f"masksynth diagnose {name}", command) for name, command in diagnose.commands.items()]
     for path, command in commands:
         parts += [f"## {path}\n", f"```text\n{help_text(command, path)}\n```\n"]
-    parts.append("The [catalogue](catalog.md) lists the parameters of each family of `masksynth new`.\n")
+    parts.append(
+        "The [catalogue](catalog.md) lists the parameters of each family of `masksynth new`, [families of\n"
+        "contracts](contracts.md) those of `masksynth contracts`.\n"
+    )
     return "\n".join(parts)
 
 
@@ -87,33 +92,49 @@ def fill(text: str, indent: str = "") -> str:
     return "\n\n".join(lines)
 
 
-def describe_family(name: str, function: Callable[..., Instance]) -> Iterator[str]:
+class Families(NamedTuple):
+    """How the families of a page are called: Python package, command, and parameters that its introduction explains."""
+
+    package: str
+    command: str
+    shared: tuple[str, ...] = ()
+
+
+CATALOG = Families("ms.catalog", "masksynth new")
+CONTRACTS = Families("families", "masksynth contracts", ("layers", "place"))
+
+
+def describe_family(name: str, function: Callable[..., Any], how: Families) -> Iterator[str]:
     """Yield the parts of a family's section: summary, command, parameters, mask, count, source and example."""
     sections = split_sections(inspect.getdoc(function) or "")
     yield f"## {name}\n"
     yield fill(escape_markdown(sections[""])) + "\n"
-    yield f"```python\nms.catalog.{name}{_signature(function)}\n```\n"
-    yield f"```console\n$ {example_command(name, function)}\n```\n"
+    yield f"```python\n{how.package}.{name}{_signature(function, how)}\n```\n"
+    yield f"```console\n$ {example_command(name, function, how)}\n```\n"
     for entry in re.split(r"\n(?=\S)", sections["Parameters"]):
         head, _, body = entry.partition("\n")
-        yield fill(f"- `{head}`: {escape_markdown(' '.join(body.split()))}", "  ")
-    yield "\n" + fill(escape_markdown(sections["Notes"])) + "\n"
-    yield f"```python\n{sections['Examples'].replace('<BLANKLINE>', '')}\n```\n"
+        if head.partition(" : ")[0] not in how.shared:
+            yield fill(f"- `{head}`: {escape_markdown(' '.join(body.split()))}", "  ")
+    if "Notes" in sections:
+        yield "\n" + fill(escape_markdown(sections["Notes"]))
+    yield f"\n```python\n{sections['Examples'].replace('<BLANKLINE>', '')}\n```\n"
 
 
-def _signature(function: Callable[..., Instance]) -> str:
-    values = [
-        f"{key}={parameter.default!r}".replace("'", '"')
-        for key, parameter in inspect.signature(function).parameters.items()
-    ]
+def _defaults(function: Callable[..., Any], how: Families) -> dict[str, Any]:
+    """Return the default of each parameter of a family that is not shared."""
+    parameters = inspect.signature(function).parameters
+    return {key: parameter.default for key, parameter in parameters.items() if key not in how.shared}
+
+
+def _signature(function: Callable[..., Any], how: Families) -> str:
+    values = [f"{key}={value!r}".replace("'", '"') for key, value in _defaults(function, how).items()]
     return f"({', '.join(values)})"
 
 
-def example_command(name: str, function: Callable[..., Instance]) -> str:
+def example_command(name: str, function: Callable[..., Any], how: Families) -> str:
     """Return the command for the family at its default size; commas separate a list, semicolons a list of lists."""
-    words = ["masksynth new", name]
-    for key, parameter in inspect.signature(function).parameters.items():
-        value = parameter.default
+    words = [how.command, name]
+    for key, value in _defaults(function, how).items():
         if isinstance(value, tuple):
             nested = bool(value) and isinstance(value[0], tuple)
             text = ";".join(",".join(map(str, part)) for part in value) if nested else ",".join(map(str, value))
@@ -136,7 +157,32 @@ def catalog_page() -> str:
         + "\n",
     ]
     for name, function in catalog.FAMILIES.items():
-        parts += describe_family(name, function)
+        parts += describe_family(name, function, CATALOG)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def contracts_page() -> str:
+    """Return the page that describes each family of contracts by its docstring."""
+    parts = [
+        "# Families of contracts\n",
+        NOTE,
+        fill(
+            f"The {len(families.FAMILIES)} families of `masksynth contracts` and of `masksynth.contracts.families`:"
+            " what each prediction needs and what it must not see ([format](formats.md#contracts)). Elements are"
+            " numbered from 0; a target that is an element is labelled by it and has its position id. What a target"
+            " neither needs nor hides, it may see."
+        )
+        + "\n",
+        fill(
+            "Every family takes three more options: `--layers` (`layers=6` in Python), the number of layers, each of"
+            ' which then has a mask of its own unless `--masks one` is given; and `--place any` (`place="any"`), with'
+            " which a position that embeds a needed element may predict, not only a blank. Weights are printed with"
+            " `count` structure, for which optimality can be proved."
+        )
+        + "\n",
+    ]
+    for name, function in families.FAMILIES.items():
+        parts += describe_family(name, function, CONTRACTS)
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -200,6 +246,7 @@ def draw_hasse_diagram(merged: MergedTask, left: int) -> Iterator[str]:
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "catalog.md": catalog_page,
+    "contracts.md": contracts_page,
     "butterfly.svg": butterfly_picture,
 }
 

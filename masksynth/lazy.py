@@ -9,6 +9,7 @@ from types import ModuleType
 MODULE_OF = {
     "Answer": "masksynth.answer",
     "Contradiction": "masksynth.errors",
+    "Discovery": "masksynth.discover.answer",
     "Instance": "masksynth.tasks",
     "InvalidInstance": "masksynth.errors",
     "Limits": "masksynth.backends",
@@ -24,6 +25,7 @@ MODULE_OF = {
     "TaskFamily": "masksynth.tasks",
     "Unsupported": "masksynth.errors",
     "WrongAnswer": "masksynth.errors",
+    "discover": "masksynth.discover.discover",
     "dumps": "masksynth.tasks.instance_files",
     "load": "masksynth.tasks.instance_files",
     "loads": "masksynth.tasks.instance_files",

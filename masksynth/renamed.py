@@ -9,6 +9,7 @@ from types import ModuleType
 
 NEW_PATHS = {
     "masksynth.anatomy": "masksynth.statistics",
+    "masksynth.catalog.parameters": "masksynth.tasks.parameters",
     "masksynth.draw.clusteringfigure": "masksynth.diagnostics.clustering.figure",
     "masksynth.draw.hierarchyfigure": "masksynth.diagnostics.hierarchy.figure",
     "masksynth.draw.symmetryfigure": "masksynth.diagnostics.symmetry.figure",

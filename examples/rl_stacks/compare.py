@@ -47,15 +47,10 @@ def small_model(kind: str) -> Any:
     return model
 
 
-def verl_run(padded: bool, fused: bool, bucket: int = 0, patched: bool = True) -> Run:
-    """Return the pass of verl's FSDP engine for its policy loss."""
-    import verl.workers.engine.fsdp.transformer_impl as engines
+def verl_batch(padded: bool, fused: bool) -> Any:
+    """Return the rows as a batch of verl, with the numbers of its policy loss."""
     from tensordict import TensorDict
-    from verl.models.transformers import monkey_patch
     from verl.utils import tensordict_utils
-    from verl.utils.torch_functional import entropy_from_logits
-    from verl.workers.config import ActorConfig
-    from verl.workers.utils.losses import ppo_loss
 
     rows = groups()
     nested = partial(torch.nested.nested_tensor, layout=torch.jagged)
@@ -77,7 +72,30 @@ def verl_run(padded: bool, fused: bool, bucket: int = 0, patched: bool = True) -
     facts = {"temperature": TEMPERATURE, "calculate_entropy": True, "use_remove_padding": not padded, "pad_token_id": 0}
     sums = {"dp_size": 1, "batch_num_tokens": sum(map(len, answers)), "global_batch_size": len(rows)}
     tensordict_utils.assign_non_tensor(batch, use_fused_kernels=fused, **facts, **sums)
-    config = ActorConfig(strategy="fsdp", rollout_n=4, ppo_micro_batch_size_per_gpu=len(rows), entropy_coeff=0.01)
+    return batch
+
+
+def verl_engine(model: Any, bucket: int) -> Any:
+    """Return verl's engine with a model; its constructor wants a GPU."""
+    import verl.workers.engine.fsdp.transformer_impl as engines
+    from verl.utils.torch_functional import entropy_from_logits
+
+    engine = object.__new__(engines.FSDPEngineWithLMHead)
+    engine.module, engine.use_ulysses_sp = model, False
+    engine.pad_to_length, engine.pad_to_length_bucket = bucket > 0, bucket
+    engine.compute_entropy_from_logits = entropy_from_logits
+    engine.engine_config = SimpleNamespace(entropy_checkpointing=False, entropy_from_logits_with_chunking=False)
+    return engine
+
+
+def verl_run(padded: bool, fused: bool, bucket: int = 0, patched: bool = True) -> Run:
+    """Return the pass of verl's FSDP engine for its policy loss."""
+    from verl.models.transformers import monkey_patch
+    from verl.workers.config import ActorConfig
+    from verl.workers.utils.losses import ppo_loss
+
+    batch = verl_batch(padded, fused)
+    config = ActorConfig(strategy="fsdp", rollout_n=4, ppo_micro_batch_size_per_gpu=len(groups()), entropy_coeff=0.01)
 
     def run(model: Any) -> tuple[dict[str, Tensor], Tensor]:
         plain_forward = type(model).forward
@@ -86,11 +104,7 @@ def verl_run(padded: bool, fused: bool, bucket: int = 0, patched: bool = True) -
             monkey_patch.apply_monkey_patch(
                 model, use_remove_padding=not padded, use_fused_kernels=fused, fused_kernels_backend="torch"
             )
-        engine = object.__new__(engines.FSDPEngineWithLMHead)  # its constructor wants a GPU
-        engine.module, engine.use_ulysses_sp = model, False
-        engine.pad_to_length, engine.pad_to_length_bucket = bucket > 0, bucket
-        engine.compute_entropy_from_logits = entropy_from_logits
-        engine.engine_config = SimpleNamespace(entropy_checkpointing=False, entropy_from_logits_with_chunking=False)
+        engine = verl_engine(model, bucket)
         try:  # as FSDPEngineWithLMHead.forward_step does
             inputs, arguments = engine.prepare_model_inputs(batch)
             output = model(**inputs, use_cache=False)

@@ -89,6 +89,7 @@ def arranged_merged(merged: MergedTask, order: ArrayLike) -> MergedTask:
         merged,
         positions=tuple(merged.positions[position] for position in order.tolist()),
         mask=permuted(merged.mask, order),
+        updated=None if merged.updated is None else merged.updated[:, order],
         embeddings={
             task: {node: new_position[position] for node, position in nodes.items()}
             for task, nodes in merged.embeddings.items()

@@ -34,6 +34,7 @@ CODES = {
     "MS020": "padding attended to",
     "MS021": "window or chunks assumed",
     "MS022": "not compared",
+    "MS023": "update skipped",
 }
 """Code -> name. Codes are stable and never reused."""
 

@@ -26,6 +26,7 @@ from masksynth.audit.row_findings import (
 )
 from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import find_broken_heuristics, find_finite_infinity, find_wrong_blocks
+from masksynth.audit.update_findings import find_skipped_updates
 from masksynth.errors import check_type
 from masksynth.export.targets import Entry, summary
 from masksynth.mask.typing import BoolArray, Int64Array
@@ -184,6 +185,7 @@ def _find_all(
     yield from find_unknown_hides(subject)
     yield from find_empty_rows(subject, live)
     yield from find_rows_without_self(subject, live, None if plan is None else expects_itself(plan))
+    yield from find_skipped_updates(subject)
     yield from find_dead_positions(subject, live)
     yield from find_duplicates(subject, live, classes)
     yield from find_broken_heuristics(subject)

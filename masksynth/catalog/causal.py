@@ -14,8 +14,8 @@ from masksynth.catalog.building import (
     predict_next,
     token_nodes,
 )
-from masksynth.catalog.parameters import check_at_least, check_integers, check_size, require
 from masksynth.tasks import Instance, Task
+from masksynth.tasks.parameters import check_at_least, check_integers, check_size, require
 
 
 def causal_lm(n: int = 8) -> Instance:

@@ -14,8 +14,8 @@ from masksynth.catalog.building import (
     predict_next,
     token_nodes,
 )
-from masksynth.catalog.parameters import check_at_least, check_integer_rows, check_integers, check_size, require
 from masksynth.tasks import Instance, Node, Task
+from masksynth.tasks.parameters import check_at_least, check_integer_rows, check_integers, check_size, require
 
 
 def encdec_flat(m: int = 4, n: int = 5) -> Instance:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from masksynth.catalog.building import block_rows, build_instance, closed_task, predict_hidden, token_nodes
-from masksynth.catalog.parameters import check_at_least, check_integers, check_size, require
 from masksynth.tasks import Instance, Node, Prediction, Task
+from masksynth.tasks.parameters import check_at_least, check_integers, check_size, require
 
 
 def bd3lm(n: int = 8, l: int = 2, masked: tuple[int, ...] = ()) -> Instance:  # noqa: E741 - the paper's name

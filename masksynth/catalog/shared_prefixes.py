@@ -16,8 +16,8 @@ from masksynth.catalog.building import (
     predict_next,
     token_nodes,
 )
-from masksynth.catalog.parameters import check_at_least, check_integer_rows, check_size, require
 from masksynth.tasks import Instance, Node, Prediction, Task
+from masksynth.tasks.parameters import check_at_least, check_integer_rows, check_size, require
 
 
 def shared_prefix_group(P: int = 4, R: int = 3, G: int = 3) -> Instance:

@@ -17,8 +17,8 @@ from masksynth.catalog.building import (
     predict_hidden,
     token_nodes,
 )
-from masksynth.catalog.parameters import check_at_least, check_integers, check_size, require
 from masksynth.tasks import Instance, Node, Task
+from masksynth.tasks.parameters import check_at_least, check_integers, check_size, require
 
 
 def butterfly(n: int = 8) -> Instance:

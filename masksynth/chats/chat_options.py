@@ -19,6 +19,13 @@ CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "long": ("refuse", "skip", "keep-start", "keep-end"),
 }
 """Values of the options that are one of a few words."""
+RESERVED = (
+    *("messages", "conversation", "tools", "chat_template", "add_generation_prompt", "continue_final_message"),
+    *("tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict", "tokenizer_kwargs", "self"),
+    "return_assistant_tokens_mask",
+)
+"""Names that no variable of a template has: arguments of ``apply_chat_template``, and what it gives to templates."""
+NO_VARIABLE = "is an argument of apply_chat_template, not a variable of the template"
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class ChatOptions:
         if type(self.max_tokens) is not int or self.max_tokens < 1:
             fact = f"max_tokens: expected a positive integer, got {shown(self.max_tokens)}"
             raise InvalidInstance(fact, "")
+        if reserved := next((name for name in self.template_args if name in RESERVED), None):
+            raise InvalidInstance(f"template_args: {reserved!r} {NO_VARIABLE}", "", "leave it out")
 
 
 def options_of(values: Mapping[str, Any]) -> ChatOptions:

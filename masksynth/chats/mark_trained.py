@@ -75,13 +75,13 @@ def label_chat(
 
 def _sample(chat: Chat, draft: Draft, name: str | int, ids: list[int], labels: list[int]) -> Sample:
     group = chat.group if chat.group is not None else chat.id if draft.suffix else None
-    optional = {"weight": chat.weight, "reward": draft.reward}
     return {
         "id": name,
         **({} if group is None else {"group": group}),
         "input_ids": ids,
         "labels": labels,
-        **{key: value for key, value in optional.items() if value is not None},
+        **({} if chat.weight is None else {"weight": chat.weight}),
+        **draft.numbers,
     }
 
 

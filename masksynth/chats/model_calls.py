@@ -6,12 +6,14 @@ The tokens of a sample that are trained lie between the ends of such beginnings:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from masksynth.chats.chat_options import ChatOptions
-from masksynth.chats.check_chats import Answer, Chat, as_messages
+from masksynth.chats.check_chats import Chat
 from masksynth.chats.check_messages import ASSISTANT, Message
+from masksynth.chats.read_answers import Answer, as_messages
 from masksynth.chats.render import Render
 from masksynth.errors import InvalidInstance
 
@@ -31,7 +33,8 @@ class Draft(NamedTuple):
         Texts of which the tokens must begin it; the module says what they mean.
     spans : tuple of (int, int), optional
         Ranges of characters that the generation markers of the template mark: nothing else is trained.
-    reward : float, optional
+    numbers : mapping of str to number
+        Fields of the sample.
     """
 
     suffix: str
@@ -39,7 +42,7 @@ class Draft(NamedTuple):
     text: str
     begins: tuple[str, ...]
     spans: tuple[tuple[int, int], ...] | None = None
-    reward: float | None = None
+    numbers: Mapping[str, float] = MappingProxyType({})
 
 
 def drafts_of(chat: Chat, options: ChatOptions, render: Render, eos: str | None) -> Iterator[Draft]:
@@ -72,7 +75,7 @@ def _calls(chat: Chat, render: Render) -> Iterator[Draft]:
         whole = render(chat, messages[: k + 1], False)
         prompt = render(chat, messages[:k], True)
         suffix = f"/{k}" if chat.train == "assistant" else ""
-        yield Draft(suffix, f"$.messages[{k}]", whole.text, (prompt.text,), whole.spans)
+        yield Draft(suffix, f"{chat.answers[0].path}[{k}]", whole.text, (prompt.text,), whole.spans)
 
 
 def _plain(chat: Chat, prompt: str, answer: Answer, eos: str | None) -> Draft:
@@ -83,7 +86,7 @@ def _plain(chat: Chat, prompt: str, answer: Answer, eos: str | None) -> Draft:
     text = str(answer.text)
     ended = text if text.endswith(eos) else text + eos
     begins = () if chat.train == "all" else (prompt,)
-    return Draft(answer.suffix, answer.path, prompt + ended, begins, None, answer.reward)
+    return Draft(answer.suffix, answer.path, prompt + ended, begins, None, answer.numbers)
 
 
 def _row(chat: Chat, prompt: list[Message], answer: Answer, render: Render) -> Draft:
@@ -96,7 +99,7 @@ def _row(chat: Chat, prompt: list[Message], answer: Answer, render: Render) -> D
     spans = whole.spans if chat.train in ("assistant", "last") else None
     if chat.train == "last" or (chat.train == "assistant" and spans is None):
         begins = _turns(chat, messages, len(prompt), render)
-    return Draft(answer.suffix, answer.path, whole.text, begins, spans, answer.reward)
+    return Draft(answer.suffix, answer.path, whole.text, begins, spans, answer.numbers)
 
 
 def _turns(chat: Chat, messages: list[Message], first: int, render: Render) -> tuple[str, ...]:

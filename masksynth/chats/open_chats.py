@@ -13,7 +13,8 @@ from masksynth.chats.read_rows import read_rows
 from masksynth.chats.tokenize import Placed, tokenize_rows
 from masksynth.errors import InvalidInstance
 
-REWARD = "reward"
+NUMBERS = ("reward", "label")
+"""Fields of samples that `pack` carries with their labels."""
 
 
 class OpenChats(NamedTuple):
@@ -26,7 +27,7 @@ class OpenChats(NamedTuple):
     record : dict
         What the manifest of a packed folder states about them.
     token_fields : tuple of str
-        Names of the token fields that the samples have: ``reward``, or none.
+        Names of the token fields that the samples have: ``reward``, ``label``, or none.
     counts : Counts
         Of the samples that have been yielded.
     """
@@ -54,5 +55,8 @@ def open_chats(rows: Any, tokenizer: str, options: ChatOptions) -> OpenChats:
     first = next(samples, None)
     if first is None:
         fact = f"no sample is left: all {len(counts.skipped):,} have more than {options.max_tokens:,} tokens"
-        raise InvalidInstance(fact, "", "give a larger --max-tokens, or --truncate")
-    return OpenChats(chain([first], samples), record, (REWARD,) if REWARD in first[1] else (), counts)
+        if options.long == "skip":
+            raise InvalidInstance(fact, "", "give a larger --max-tokens, or --truncate")
+        raise InvalidInstance(f"{fact}, and none of those that are kept is trained", "", "give a larger --max-tokens")
+    names = tuple(name for name in NUMBERS if name in first[1])
+    return OpenChats(chain([first], samples), record, names, counts)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from masksynth.chats.check_chats import Chat
 from masksynth.chats.check_messages import Message
-from masksynth.errors import InvalidInstance, MasksynthWarning
+from masksynth.chats.read_answers import as_messages
+from masksynth.errors import InvalidInstance
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """Beginning of what the model generates, in a chat template."""
+CLOCK = "strftime_now"
+"""Function that templates call for the date."""
 DATE = (
-    "the chat template may write the date of today, so that the same chats have other tokens tomorrow; "
-    "give the date as a variable of the template by --template-args, such as date_string"
+    "the chat template writes the date of today, so that the same chats have other tokens tomorrow; "
+    "give the date as a variable of the template by --template-args, such as date_string, if it reads one, "
+    "or a template without it by --chat-template"
 )
 
 
@@ -40,15 +44,11 @@ def make_render(tokenizer: Any, template: str | None) -> Render:
     """
     from transformers.utils import chat_template_utils
 
-    warned: set[str] = set()
     render_template: Any = chat_template_utils.render_jinja_template  # its annotations are narrower than its use
     special = tokenizer.special_tokens_map
 
     def render(chat: Chat, messages: Sequence[Message], prompt: bool) -> Rendered:
         text = choose_template(tokenizer, template, chat)
-        if "strftime_now" in text and "date_string" not in chat.template_args and not warned:
-            warned.add(text)
-            warnings.warn(DATE, MasksynthWarning, stacklevel=2)
         marked = MARKER.search(text) is not None and not prompt
         try:
             rendered, spans = render_template(
@@ -68,6 +68,21 @@ def make_render(tokenizer: Any, template: str | None) -> Render:
         return Rendered(rendered[0], tuple(map(tuple, spans[0])) if marked else None)
 
     return render
+
+
+def asks_for_date(tokenizer: Any, template: str | None, chat: Chat, render: Render) -> bool:
+    """Return whether the template asks for the date of today while it renders a chat.
+
+    The chat is rendered once more, with text in place of the function that gives the date: calling it is an error.
+    """
+    if isinstance(chat.prompt, str) or CLOCK not in choose_template(tokenizer, template, chat):
+        return False
+    broken = replace(chat, template_args={**chat.template_args, CLOCK: ""})
+    try:
+        render(broken, [*chat.prompt, *as_messages(chat.answers[0].text)], False)
+    except InvalidInstance:
+        return True
+    return False
 
 
 def choose_template(tokenizer: Any, template: str | None, chat: Chat) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,8 +13,8 @@ from masksynth.chats.load_tokenizer import load_tokenizer
 from masksynth.chats.mark_trained import Counts, Sample, label_chat
 from masksynth.chats.model_calls import Draft, drafts_of
 from masksynth.chats.read_rows import Row, read_rows
-from masksynth.chats.render import make_render
-from masksynth.errors import InvalidInstance
+from masksynth.chats.render import DATE, asks_for_date, make_render
+from masksynth.errors import InvalidInstance, MasksynthWarning
 from masksynth.pack.name_hashes import SeenNames
 from masksynth.tasks.canonical import shown
 
@@ -33,9 +34,9 @@ def tokenize_chats(rows: Any, tokenizer: Any, **options: Any) -> Iterator[Sample
     Parameters
     ----------
     rows : path, glob, "-", binary stream, list of these, datasets.Dataset, or iterable of mappings
-        JSON lines, gzip or Parquet, or mappings, with ``messages``, ``prompt`` and ``completion``, ``prompt``,
-        ``chosen`` and ``rejected``, or ``prompt``, ``completions`` and ``rewards``; optional ``tools``,
-        ``chat_template_kwargs``, ``id``, ``group``, ``weight``.
+        JSON lines, gzip or Parquet, or mappings, with ``messages``, ``conversations`` (``from``, ``value``), ``prompt``
+        and ``completion``, these and ``label``, ``prompt``, ``chosen`` and ``rejected``, or ``prompt``, ``completions``
+        and ``rewards``; optional ``tools``, ``chat_template_kwargs``, ``id``, ``group``, ``weight``.
     tokenizer : path, str or tokenizer
         A folder, a name in the local cache of Hugging Face, or a tokenizer of transformers. Nothing is downloaded.
     **options
@@ -45,7 +46,7 @@ def tokenize_chats(rows: Any, tokenizer: Any, **options: Any) -> Iterator[Sample
     Yields
     ------
     dict
-        ``id``, ``input_ids``, ``labels``, and ``group``, ``weight`` and ``reward`` if there is one.
+        ``id``, ``input_ids``, ``labels``, and ``group``, ``weight``, ``reward`` and ``label`` (1 or 0) if there is one.
 
     Raises
     ------
@@ -86,6 +87,7 @@ def tokenize_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions, cou
 def _draft_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions) -> Iterator[Drafted]:
     """Yield the chat of each row and its samples as text; 8 bytes are kept for each id."""
     render, seen, kind = make_render(tokenizer, options.chat_template), SeenNames(), ""
+    warned = False
     for row in rows:
         chat = check_chat(row, options)
         if chat.kind != (kind := kind or chat.kind):
@@ -94,7 +96,10 @@ def _draft_rows(rows: Iterable[Row], tokenizer: Any, options: ChatOptions) -> It
         if seen.add([chat.id])[0]:
             fact = f"{shown(chat.id)} is the id of an earlier row"
             raise InvalidInstance(fact, "$.id", "give each its own, or none", chat.place)
-        yield chat, list(drafts_of(chat, options, render, tokenizer.eos_token))
+        drafts = list(drafts_of(chat, options, render, tokenizer.eos_token))
+        if not warned and (warned := asks_for_date(tokenizer, options.chat_template, chat, render)):
+            warnings.warn(DATE, MasksynthWarning, stacklevel=2)
+        yield chat, drafts
 
 
 def _blocks(drafted: Iterable[Drafted]) -> Iterator[list[Drafted]]:

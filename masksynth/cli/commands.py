@@ -29,6 +29,10 @@ SECTIONS = {
         ("arrange", "arrange.arrange", "Reorder positions for fewer attention blocks."),
         ("export", "export.export", "Write a mask for an attention kernel."),
     ),
+    "Discover": (
+        ("contracts", "contracts.contracts", "Print what each prediction may see, as JSON."),
+        ("discover", "discover.discover_command", "Find the cheapest structure for contracts."),
+    ),
     "Existing masks": (
         ("audit", "audit.audit_command", "Find leaks, missing context and other faults in a mask."),
         ("inspect", "inspect.inspect_mask", "Show a mask's structure, one entry, or a difference."),

@@ -21,7 +21,7 @@ from masksynth.terminal import (
 )
 
 if TYPE_CHECKING:
-    from masksynth.statistics import Difference, MaskStatistics, Reason
+    from masksynth.statistics import Difference, MaskStatistics, Reason, Updates
     from masksynth.subject import Subject
 
 MOST_HOPS = 12
@@ -71,14 +71,17 @@ def inspect_mask(
         reason = statistics.why(looked_at.mask, *why) if why is not None else None
         difference = statistics.compare(looked_at.mask, other.mask) if other is not None else None
         only_asked = why is not None or diff is not None
+        updates = None if looked_at.updated is None else statistics.count_updates(looked_at.updated)
         numbers = None if only_asked else statistics.mask_statistics(looked_at.mask, looked_at.layers, block_size)
     with to_the_end():
         if as_json:
             results = {"anatomy": numbers, "why": reason, "difference": difference}
-            print_json({"subject": looked_at.name, **{name: _record(value) for name, value in results.items()}})
+            record = {"subject": looked_at.name, **{name: _record(value) for name, value in results.items()}}
+            print_json({**record, "updates": None if updates is None else updates._asdict()})
         elif not quiet:
             lines = [f"{plain(looked_at.name)}: {_head(looked_at)}"]
             lines += _numbers(numbers) if numbers is not None else []
+            lines += [f"  {_updates(updates, looked_at)}"] if updates is not None and numbers is not None else []
             lines += _reason(looked_at, reason) if reason is not None else []
             if difference is not None and other is not None:
                 lines += _difference(difference, plain(looked_at.name), plain(other.name))
@@ -93,6 +96,14 @@ def _record(value: Any) -> Any:
     if record.get("blocks") is not None:
         record["blocks"] = value.blocks._asdict()
     return record
+
+
+def _updates(updates: Updates, subject: Subject) -> str:
+    """Return the counts of updates as a line of text."""
+    layers = 1 if subject.updated is None else len(subject.updated)
+    depth = f"in {count(layers, 'layer')}" if layers > 1 else "a layer"
+    read_only = f"{count(updates.read_only, 'position')} only read"
+    return f"updates: {count(updates.updates, 'update')} {depth}, of {count(updates.updated, 'position')}; {read_only}"
 
 
 def _head(subject: Subject) -> str:

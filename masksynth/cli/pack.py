@@ -12,8 +12,9 @@ from typing import Any
 import click
 import msgspec
 
+from masksynth.cli.write_lines import lines_options, write_lines
 from masksynth.errors import InvalidInstance, MasksynthError
-from masksynth.files import check_file, write_file
+from masksynth.files import check_file
 from masksynth.pack.costs import Shape, shape_of
 from masksynth.pack.label_layout import LAYOUTS
 from masksynth.pack.open_crew import suggest_jobs
@@ -26,8 +27,6 @@ from masksynth.terminal import JSON, QUIET, count, input_files, output_file, pla
 from masksynth.terminal.chat_options import ChatChoice, chat_options
 from masksynth.workers.dask import connected
 
-CHUNK = 1 << 20
-"""Bytes of a gzip stream that are written at a time."""
 OPEN_FILES = 100
 """Maximum number of files for which a bar shows how much is read."""
 NAMES = 5
@@ -239,8 +238,11 @@ def _note_lines(summary: Summary, record: dict[str, Any]) -> Iterator[str]:
         yield f"  {samples} trained at the first token: that label is ignored, since no token precedes it"
     if summary.missing:
         yield f"  no sample has {', '.join(map(plain, sorted(summary.missing)))}"
-    if not record["loss_edges"]:
-        yield "  no label is trained: all are -100"
+    if record["samples"] and not record["loss_edges"]:
+        others = "all others are" if record["ignored_first_labels"] else "all are"
+        yield f"  no label is trained: {others} -100"
+    if summary.skipped and not record["samples"]:
+        yield "  no sample is left: all are longer than a batch; give a larger --max-length"
     if summary.skipped:
         samples = count(len(summary.skipped), "sample")
         yield f"  {samples} left out, longer than a batch: {_first_names(summary.skipped)}"
@@ -252,41 +254,14 @@ def _first_names(names: list[Any]) -> str:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="File to write, gzipped if it ends in .gz [default: stdout].",
-)
-@click.option("--force", is_flag=True, help="Replace the file.")
+@lines_options
 def unpack(folder: Path, output: Path | None, force: bool) -> None:
     """Recover the samples of a packed FOLDER as JSON lines.
 
     \b
     masksynth unpack packed -o samples.jsonl.gz
     """
-    lines = (msgspec.json.encode(sample) + b"\n" for sample in unpack_samples(folder))
-    if output is None or output == Path("-"):
-        for line in lines:
-            click.echo(line, nl=False)
-        return
-    check_file(output, force, input_files(folder))
-    write_file(
-        output, compress_lines(lines) if output.suffix == ".gz" else lines, force, input_files(folder), "the samples"
-    )
-
-
-def compress_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield lines as a gzip stream without a time stamp, so that equal lines give equal bytes."""
-    import gzip
-    from io import BytesIO
-
-    stream = BytesIO()
-    with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as file:
-        for line in lines:
-            file.write(line)
-            if stream.tell() > CHUNK:
-                yield stream.getvalue()
-                stream.seek(0)
-                stream.truncate()
-    yield stream.getvalue()
+    inputs = input_files(folder)
+    if output is not None:
+        check_file(output, force, inputs)
+    write_lines((msgspec.json.encode(sample) + b"\n" for sample in unpack_samples(folder)), output, force, inputs)

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import click
 
 from masksynth import catalog
-from masksynth.cli.families import parse_flag
+from masksynth.cli.family_commands import parse_flag
 from masksynth.search.entries import paths
 from masksynth.terminal import Refused
 

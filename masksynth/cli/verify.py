@@ -14,7 +14,17 @@ import click
 from masksynth.errors import InvalidInstance, MasksynthError, WrongAnswer
 from masksynth.tasks import Instance
 from masksynth.tasks.instance_files import load, question_of
-from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress, read_instance, standard_input
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    count,
+    plain,
+    print_json,
+    progress,
+    read_contracts,
+    read_instance,
+    standard_input,
+)
 from masksynth.terminal.chat_options import TOKENIZER
 
 if TYPE_CHECKING:
@@ -25,16 +35,21 @@ MANIFEST, SOLUTION = "manifest.json", "solution.json"
 
 @click.command()
 @click.argument(
-    "subjects", nargs=-1, required=True, metavar="INSTANCE|SAMPLES... FOLDER", type=click.Path(allow_dash=True)
+    "subjects",
+    nargs=-1,
+    required=True,
+    metavar="INSTANCE|CONTRACTS|SAMPLES... FOLDER",
+    type=click.Path(allow_dash=True),
 )
 @click.option("--tokenizer", metavar="DIR|NAME", help=f"SAMPLES are chats, packed with --tokenizer. {TOKENIZER}")
 @JSON
 @QUIET
 def verify(subjects: tuple[str, ...], tokenizer: str | None, as_json: bool, quiet: bool) -> None:
-    """Check the answer in FOLDER against INSTANCE, or the packed batches in FOLDER against SAMPLES, independently.
+    """Check the answer in FOLDER against INSTANCE or CONTRACTS, or its packed batches against SAMPLES, independently.
 
     \b
     masksynth verify instances/butterfly-8.json out
+    masksynth verify out/contracts.json out
     masksynth verify samples.jsonl.gz packed
     masksynth verify part-1.jsonl part-2.parquet packed --json
     masksynth verify chats.jsonl packed --tokenizer path/to/model
@@ -59,6 +74,8 @@ def verify(subjects: tuple[str, ...], tokenizer: str | None, as_json: bool, quie
         raise InvalidInstance(fact, "", remedy, last)
     if not is_answer:
         _verify_samples(sources, folder, tokenizer, as_json, quiet)
+    elif sources[0] != "-" and _are_contracts(sources[0]):
+        _verify_contracts(sources[0], folder, as_json, quiet)
     elif len(sources) > 1:
         fact = "contains an answer, which has one instance"
         raise InvalidInstance(fact, "", "name the folder that masksynth pack wrote from these samples", last)
@@ -88,6 +105,43 @@ def _verify_answer(instance: str, folder: Path, as_json: bool, quiet: bool) -> N
         raise
     if not quiet or as_json:
         _print_report(problem, report, as_json)
+
+
+def _are_contracts(path: str) -> bool:
+    """Return whether a file is a JSON object with the version of contracts."""
+    import json
+
+    try:
+        document = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "masksynth_contracts" in document
+
+
+def _verify_contracts(contracts: str, folder: Path, as_json: bool, quiet: bool) -> None:
+    """Check a discovered structure against its contracts and print the result; exit with 1 if it is wrong."""
+    from masksynth.verify.discovery import verify_discovery
+
+    question = read_contracts(contracts)
+    names = ("target", "element", "layer")
+    try:
+        with progress(f"checking {folder} ...", quiet):
+            report = verify_discovery(question, folder)
+    except WrongAnswer as error:
+        if as_json:
+            where = {name: getattr(error, name, None) for name in names}
+            path = [int(position) for position in getattr(error, "positions", ())]
+            print_json({"ok": False, "requirement": error.requirement, **where, "path": path, "fact": error.fact})
+            sys.exit(1)
+        raise
+    if as_json:
+        right: dict[str, Any] = {"ok": True, "requirement": None, **dict.fromkeys(names), "path": []}
+        print_json({**right, "checks": list(report.checks), "not_compared": list(report.not_compared)})
+    elif not quiet:
+        sizes = f"{count(report.positions, 'position')}, {count(report.edges, 'edge')}, cost {report.cost:,g}"
+        click.echo(f"{plain(question.name)}: right. {sizes}; checked: {', '.join(report.checks)}")
+        for left in report.not_compared:
+            click.echo(f"  not compared: {plain(left)}")
 
 
 def _print_report(problem: Instance, report: Report, as_json: bool) -> None:
@@ -178,7 +232,7 @@ def _read_chats(
         fact = f"{MANIFEST} names no chat template: the folder was packed from samples"
         raise InvalidInstance(fact, "", "name the samples, without --tokenizer", str(folder))
     files = [standard_input().buffer if place == "-" else place for place in places]
-    samples: Any = ChatChecker(record, load_tokenizer(tokenizer)).samples(files)
+    samples: Any = ChatChecker(record, load_tokenizer(tokenizer)).samples(files, options[0])
     yield from tables_of(samples, *options)
 
 

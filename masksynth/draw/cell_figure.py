@@ -45,6 +45,7 @@ STYLES: dict[int, dict[str, Any]] = {
     kinds.SECOND: {"facecolor": "#b2dfdb", "hatch": "||||/", "edgecolor": "#004d40"},
     kinds.CHANGED: {"facecolor": "#f8bbd0", "hatch": "xxxx-", "edgecolor": "#880e4f"},
     kinds.EARLIER: {"facecolor": "#9fa8da", "edgecolor": "#9fa8da", "linewidth": 0.4},
+    kinds.READ_ONLY: {"facecolor": "white", "edgecolor": INK, "linewidth": 1.2, "zorder": 2.5},
 }
 """Fill and hatch of each kind of cell, different in lightness too, and unlike those of tasks; a thin line closes the
 seam between two rows."""

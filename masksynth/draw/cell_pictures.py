@@ -15,8 +15,9 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.mask.algebra import check_same_size, difference, intersection, select_table
 from masksynth.mask.block_runs import block_pairs
-from masksynth.mask.typing import Int8Array
-from masksynth.statistics import convergence, flow_after
+from masksynth.mask.typing import BoolArray, Int8Array
+from masksynth.statistics import convergence, count_updates, flow_after
+from masksynth.statistics.updates import layers_of_table
 
 if TYPE_CHECKING:
     from masksynth.subject.subject import Subject
@@ -31,10 +32,10 @@ MOST_CELLS = 256
 MOST_PANELS = 6
 """Maximum number of tables of a pattern, or steps of a flow, in one picture."""
 
-KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier")
+KINDS = ("empty", "allowed", "full", "partial", "first", "second", "changed", "earlier", "read-only")
 """Kinds of cells. ``first``, ``second``: in one of two masks; ``changed``: a block with pairs of both; ``earlier``:
-reached after fewer layers."""
-EMPTY, ALLOWED, FULL, PARTIAL, FIRST, SECOND, CHANGED, EARLIER = range(len(KINDS))
+reached after fewer layers; ``read-only``: on the diagonal, a position that is not updated."""
+EMPTY, ALLOWED, FULL, PARTIAL, FIRST, SECOND, CHANGED, EARLIER, READ_ONLY = range(len(KINDS))
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,20 @@ def mask_picture(subject: Subject, block_size: int | None = None, largest: int =
     if subject.size > largest:
         return block_picture(subject, block_size, largest)
     panels = _tables(subject.mask, lambda table: table.dense().astype(np.int8) * ALLOWED)
-    legend = ((ALLOWED, "row attends to column"),)
+    legend: tuple[tuple[int, str], ...] = ((ALLOWED, "row attends to column"),)
+    if subject.updated is not None:
+        for table, panel in enumerate(panels):
+            _mark_read_only(panel.cells, layers_of_table(subject.updated, table, subject.mask.tables))
+        if any((panel.cells == READ_ONLY).any() for panel in panels):
+            legend = (*legend, (READ_ONLY, "not updated, only read"))
     return _exact(subject, _title(subject, "mask"), panels, legend, block_size or 0)
+
+
+def _mark_read_only(cells: Int8Array, updated: BoolArray) -> None:
+    """Mark the diagonal of positions that none of the layers of a panel updates."""
+    if len(updated):
+        row = np.flatnonzero(~updated.any(axis=0))
+        cells[row, row] = READ_ONLY
 
 
 def block_picture(subject: Subject, block_size: int | None = None, largest: int = LARGEST_EXACT) -> Picture:
@@ -103,7 +116,10 @@ def block_picture(subject: Subject, block_size: int | None = None, largest: int 
     """
     unit = _unit(subject.size, block_size, largest)
     panels = _tables(subject.mask, lambda table: block_states(table, unit))
-    return _blocks(subject, _title(subject, "mask"), panels, unit)
+    title = _title(subject, "mask")
+    if subject.updated is not None:
+        title += f", {count_updates(subject.updated).read_only:,} of {subject.size:,} positions only read"
+    return _blocks(subject, title, panels, unit)
 
 
 def diff_picture(

@@ -50,6 +50,8 @@ class Box:
     place : float
         Where it belongs from left to right: the mean position id of its positions (their mean number where there are no
         ids), and half a position more if it predicts, so that content comes before the queries about it.
+    read_only : bool
+        Whether none of its positions is ever updated.
     """
 
     names: tuple[str, ...]
@@ -60,6 +62,7 @@ class Box:
     predicts: bool
     height: int
     place: float
+    read_only: bool = False
 
     @property
     def name(self) -> str:
@@ -195,6 +198,7 @@ def _boxes(
                 predicts=bool(tasks.predicts[positions].any()),
                 height=height,
                 place=float(ids[positions].mean() + 0.5 * tasks.predicts[positions].any()),
+                read_only=subject.updated is not None and not subject.updated[:, positions].any(),
             )
         )
     return tuple(boxes)

@@ -30,6 +30,7 @@ LINE_HEIGHT, PAD, STRIP, WIDEST, WRAP, TITLE = 11.0, 5.0, 12.0, 300.0, 120.0, 18
 """Points: height of a line of a label, space around a label, room for the swatch of the task, widest name, width at
 which a list is wrapped, height of the title."""
 OUTLINE: dict[str, Any] = {"facecolor": "white", "edgecolor": "#263238", "linewidth": 0.8}
+READ_ONLY: dict[str, Any] = {"linestyle": (0, (3.0, 2.0))}
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,13 @@ def smooth(route: list[Point]) -> list[Point]:
 
 
 def _draw_box(axes: Axes, box: Box, label: Label, corner: Point, strip: float, number: int) -> None:
-    """Draw a box: a thick line for several positions, a second box behind a chain, round corners if it predicts."""
+    """Draw a box: thick for several positions, doubled for a chain, round if it predicts, dashed if it is only read."""
     x, y = corner
     several = len(box.positions) > 1 and not box.chain
     outline = _rounded if box.predicts else rectangle
     if box.chain:
         outline(axes, x + 2.5, y - 2.5, label.width, label.height, f"behind-{number}", **OUTLINE)
-    style = OUTLINE | {"linewidth": 1.8 if several else 0.8}
+    style = OUTLINE | {"linewidth": 1.8 if several else 0.8} | (READ_ONLY if box.read_only else {})
     outline(axes, x, y, label.width, label.height, f"box-{number}", **style)
     if strip:
         swatch(axes, x + PAD, y + label.height / 2 - 5, strip - 2, 10, box.task, f"task-{number}")
@@ -168,6 +169,8 @@ def _entries(diagram: Diagram) -> list[Entry]:
     entries: list[Entry] = [(_upwards, "information flows up")] if diagram.edges else []
     if any(box.predicts for box in boxes):
         entries.append((_round, "predicts"))
+    if any(box.read_only for box in boxes):
+        entries.append((_dashed, "only read, never updated"))
     if any(len(box.positions) > 1 and not box.chain for box in boxes):
         entries.append((_thick, "positions that see each other"))
     if any(box.chain for box in boxes):
@@ -187,6 +190,10 @@ def _upwards(axes: Axes, x: float, y: float, gid: str) -> None:
 
 def _round(axes: Axes, x: float, y: float, gid: str) -> None:
     _rounded(axes, x, y, SIDE, SIDE, gid, **OUTLINE)
+
+
+def _dashed(axes: Axes, x: float, y: float, gid: str) -> None:
+    rectangle(axes, x, y, SIDE, SIDE, gid, **OUTLINE | READ_ONLY)
 
 
 def _thick(axes: Axes, x: float, y: float, gid: str) -> None:

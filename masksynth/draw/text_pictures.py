@@ -20,6 +20,7 @@ SIGNS = {
     kinds.SECOND: "+",
     kinds.CHANGED: "±",
     kinds.EARLIER: "□",
+    kinds.READ_ONLY: "○",
 }
 
 
@@ -74,7 +75,7 @@ def hasse_text(diagram: Diagram) -> str:
 
     graph = nx.DiGraph()
     for number, box in enumerate(diagram.boxes):
-        mark = " *" if box.predicts else ""
+        mark = (" *" if box.predicts else "") + (" ○" if box.read_only else "")
         label = cut(box.label, LABEL)
         graph.add_node(number, label=(f"{{{label}}}" if len(box.positions) > 1 and not box.chain else label) + mark)
     graph.add_edges_from(sorted((lower, upper) for upper, lower in diagram.edges))
@@ -88,6 +89,7 @@ def _notes(diagram: Diagram) -> list[tuple[str, bool]]:
     return [
         ("the lowest boxes are furthest left", True),
         ("* predicts", any(box.predicts for box in boxes)),
+        ("○ only read", any(box.read_only for box in boxes)),
         ("{} see each other", any(len(box.positions) > 1 and not box.chain for box in boxes)),
         ("… a chain", any(box.chain for box in boxes)),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.formats import npz_bytes, read_npz, read_safetensors, safetensors_bytes, same_arrays
-from masksynth.export.mask_arrays import mask_of, merged_arrays, need
+from masksynth.export.mask_arrays import mask_of, merged_arrays, need, updated_of
 from masksynth.export.solution_record import json_text, merged_task, read_record, solution_record
 from masksynth.export.stored_forms import PREFIX, check_form_arrays, form_arrays
 from masksynth.files import write_to_disk, writing_folder
@@ -115,7 +116,9 @@ def solution_of(folder: Path) -> MergedTask:
     try:
         record = read_record((folder / SOLUTION).read_bytes())
         arrays = read_safetensors(folder / SAFETENSORS)
-        merged = merged_task(record, mask_of(arrays, len(need(arrays, "position_ids", int, 1))))
+        size = len(need(arrays, "position_ids", int, 1))
+        merged = merged_task(record, mask_of(arrays, size))
+        merged = replace(merged, updated=updated_of(arrays, size, merged.problem.layers))
     except OSError as error:
         raise InvalidInstance(
             f"cannot be read: {error.strerror}", remedy="name a folder written by solve", source=str(folder)
@@ -136,5 +139,7 @@ def solution_of(folder: Path) -> MergedTask:
 
 
 def same_merged(left: MergedTask, right: MergedTask) -> bool:
-    """Return whether two merged tasks have the same mask and the same record; 1, 1.0 and true are three values."""
-    return left.mask == right.mask and canonical(solution_record(left)) == canonical(solution_record(right))
+    """Return whether two merged tasks have equal masks, updates and records; 1, 1.0 and true are three values."""
+    updates = [{} if merged.updated is None else {"updated": merged.updated} for merged in (left, right)]
+    records = [canonical(solution_record(merged)) for merged in (left, right)]
+    return left.mask == right.mask and not same_arrays(*updates) and records[0] == records[1]

@@ -10,6 +10,7 @@ name                                    dtype      shape       present
 ``position_ids``                        int64      [N]         always
 ``loss_position``, ``loss_label``, ...  int64      [E]         always; ``loss_task`` too
 ``loss_weight``                         float64    [E]         always
+``updated``                             bool       [L, N]      some position is only read (``[1, N]`` at any depth)
 ======================================  =========  ==========  ======================================================
 """
 
@@ -25,7 +26,7 @@ from masksynth.mask import Mask
 from masksynth.mask.csr import distinct, repeat_ranges
 from masksynth.mask.dense import MAX_DENSE as MAX_DENSE
 from masksynth.mask.intervals import build_mask, coalesce_sorted, row_intervals
-from masksynth.mask.typing import AnyArray, Int64Array
+from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
 from masksynth.tasks import MergedTask
 
 Array = AnyArray
@@ -54,8 +55,10 @@ def merged_arrays(merged: MergedTask) -> Arrays:
      'loss_label': ('<i8', (1,)), 'loss_task': ('<i8', (1,)), 'loss_weight': ('<f8', (1,))}
     """
     columns = zip(*merged.loss_edges, strict=True) if merged.loss_edges else ((), (), (), ())
+    updated = {} if merged.updated is None else {"updated": np.ascontiguousarray(merged.updated, bool)}
     return {
         **mask_arrays(merged.mask, merged.problem.sparse),
+        **updated,
         "position_ids": np.array([place.position for place in merged.positions], np.int64),
         **{name: np.array(column, dtype) for (name, dtype), column in zip(LOSS.items(), columns, strict=True)},
     }
@@ -104,6 +107,31 @@ def mask_of(arrays: Mapping[str, Array], size: int) -> Mask:
     if mask.size != size:
         raise InvalidInstance(f"the mask has {mask.size} positions, position_ids has {size}")
     return mask
+
+
+def updated_of(arrays: Mapping[str, Array], size: int, layers: int | None) -> BoolArray | None:
+    """Return which positions are updated in each layer, as stored; None if all are.
+
+    Parameters
+    ----------
+    arrays : mapping
+    size : int
+        N, the number of positions.
+    layers : int or None
+        L; None: any depth.
+
+    Raises
+    ------
+    InvalidInstance
+        Unless it is bool [L, N], or [1, N] at any depth.
+    """
+    if "updated" not in arrays:
+        return None
+    updated = need(arrays, "updated", np.bool_, 2)
+    if updated.shape != (layers or 1, size):
+        fact = f"array 'updated': expected the shape {[layers or 1, size]}, got {list(updated.shape)}"
+        raise InvalidInstance(fact, remedy="store a row for each layer, one at any depth")
+    return updated
 
 
 def off_diagonal(mask: Mask) -> tuple[Int64Array, Int64Array]:

@@ -79,7 +79,7 @@ def parents_of_mask(mask: Mask, table: int = 0) -> Int64Array:
     if wrong.any():
         row = int(wrong.argmax())
         keys = format_intervals(list(mask.intervals(row, table)))
-        fact = f"row {row} attends to {keys}, which is no path of a tree: an earlier row and the position itself"
+        fact = f"row {row} attends to {keys}: not to itself and to what one earlier row attends to, as in a tree"
         raise Unsupported(f"cannot express: {fact}")
     return parent
 

@@ -11,7 +11,7 @@ from masksynth.mask.typing import Int64Array
 
 
 def find_parents(mask: Mask, table: int = 0) -> Int64Array:
-    """Return the parent of each position, ``(N,)``: -1 for a root, -2 where the row is no path of a tree.
+    """Return the parent of each position, ``(N,)``: -1 for a root, -2 where the row is not that of a tree.
 
     A row is a path if it consists of the position itself and the row of another one, its parent, or of itself alone.
     Rows are compared by sums of random 64-bit words, so a parent is wrong with probability 2^-64.

@@ -111,7 +111,7 @@ def segments_of(given: Any, tokens: int, place: str = "") -> tuple[Segment, ...]
         start += row.length
     if start != tokens:
         raise InvalidInstance(
-            f"segments: expected {tokens} tokens in all, as in input_ids, got {start}",
+            f"expected {tokens} tokens in all, as in input_ids, got {start}",
             "$.segments",
             "make the lengths add up",
             place,

@@ -112,12 +112,13 @@
   }
   function details(unit) {
     const body = byId("details-body");
-    const { name: title, input, id, kind, labels, labels_total: total, nodes, nodes_total: nodeCount, why } = units[unit];
+    const { name: title, input, id, kind, updated, labels, labels_total: total, nodes, nodes_total: nodeCount, why } = units[unit];
     byId("details-heading").textContent = step === 1 ? `Position ${title}` : `Block row ${unit}: positions ${title}`;
     const pairs = [];
     if (input !== undefined) pairs.push(["Input", input]);
     if (id !== undefined) pairs.push(["Position id", id]);
     if (kind !== undefined) pairs.push(["Kind", kind]);
+    if (updated !== undefined) pairs.push(["Updated", updated]);
     const { full, part } = row(unit);
     if (step === 1) pairs.push(["Sees", words(full)], ["Seen by", words(flatten(seers(unit)))]);
     else pairs.push(["Full blocks", words(full)], ["Partial blocks", words(part)], ["Seen by block rows", words(flatten(seers(unit)))]);

@@ -99,7 +99,7 @@ def _position_rows(subject: Subject, names: Names, checked: bool) -> dict[str, A
 
 
 def _identity(subject: Subject, position: int) -> dict[str, Any]:
-    """Return what is known of a position: ``input`` and its ``short`` form, position ``id``, ``kind``."""
+    """Return what is known of a position: ``input`` and its ``short`` form, position ``id``, ``kind``, ``updated``."""
     facts: dict[str, Any] = {}
     if subject.inputs is not None:
         facts["input"] = text_of(subject.inputs[position], LONG)
@@ -108,7 +108,25 @@ def _identity(subject: Subject, position: int) -> dict[str, Any]:
         facts["id"] = int(subject.positions[position])
     if subject.kinds is not None:
         facts["kind"] = text_of(subject.kinds[position], SHORT)
+    if subject.updated is not None:
+        facts["updated"] = _updated_text(subject.updated[:, position].tolist())
     return facts
+
+
+def _updated_text(updated: Sequence[bool]) -> str:
+    """Return in words in which layers a position is updated.
+
+    Examples
+    --------
+    >>> _updated_text([False, True, True]), _updated_text([False, False]), _updated_text([True])
+    ('in layers 2, 3', 'never: only read', 'in every layer')
+    """
+    layers = [str(number) for number, is_updated in enumerate(updated, start=1) if is_updated]
+    if not layers:
+        return "never: only read"
+    if len(layers) == len(updated):
+        return "in every layer"
+    return text_of(f"in layer{'s' * (len(layers) > 1)} {', '.join(layers)}", LONG)
 
 
 def _labels(subject: Subject, names: Names, most: int) -> list[tuple[list[list[Any]], int]]:

@@ -12,6 +12,7 @@ from masksynth.audit.run_audit import Report
 from masksynth.backends import Status
 from masksynth.report.page_text import LONG, SHORT, count, cut, text_of
 from masksynth.solve import count_nodes
+from masksynth.statistics import count_updates
 from masksynth.subject.subject import Subject
 from masksynth.tasks import Instance, Leak
 
@@ -87,6 +88,12 @@ def subject_facts(subject: Subject) -> Facts:
     facts = [["Mask", ", ".join((*counts, _depth(subject.layers)))]]
     if subject.labels is not None:
         facts.append(["Labels", count(len(subject.labels), "label")])
+    if subject.updated is not None:
+        updates = count_updates(subject.updated)
+        read_only = f"{count(updates.read_only, 'position')} only read"
+        facts.append(
+            ["Updates", f"{count(updates.updates, 'update')} of {count(updates.updated, 'position')}; {read_only}"]
+        )
     parts = {
         "inputs": subject.inputs,
         "position ids": subject.positions,

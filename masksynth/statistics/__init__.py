@@ -11,6 +11,7 @@ from masksynth.statistics.difference import Difference, Row, compare
 from masksynth.statistics.hasse import Hasse, Width, class_leaders, hasse, width
 from masksynth.statistics.measures import Blocks, MaskStatistics, block_counts, mask_statistics, reciprocity
 from masksynth.statistics.reachability import Convergence, Reason, convergence, flow_after, why
+from masksynth.statistics.updates import Updates, count_updates
 
 __all__ = [
     "Blocks",
@@ -20,11 +21,13 @@ __all__ = [
     "MaskStatistics",
     "Reason",
     "Row",
+    "Updates",
     "Width",
     "block_counts",
     "class_leaders",
     "compare",
     "convergence",
+    "count_updates",
     "flow_after",
     "hasse",
     "mask_statistics",

@@ -104,6 +104,7 @@ def subject_of_merged(merged: MergedTask, name: str = "answer") -> Subject:
         layers=merged.problem.layers,
         embeddings=merged.embeddings,
         sparse=merged.problem.sparse,
+        updated=merged.updated,
     )
 
 

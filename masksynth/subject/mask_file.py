@@ -147,6 +147,7 @@ def _subject_of_arrays(arrays: Mapping[str, AnyArray], name: str) -> Subject:
         forbidden=forbidden,
         dtype=dtype,
         blocks=_read_blocks(arrays, mask.size),
+        updated=need(arrays, "updated", np.bool_, 2) if "updated" in arrays else None,
     )
 
 

@@ -114,6 +114,8 @@ class Subject:
         Number of samples that were given and belong to other batches of the folder.
     rules : tuple of P TableRule, optional
         Which earlier tokens of a sample each table shows; None: inferred from the rows.
+    updated : (L, N) or (1, N) bool, optional
+        Whether a position is updated in a layer, or at any depth; where not, it is only read. None: always.
 
     Raises
     ------
@@ -151,6 +153,7 @@ class Subject:
     elsewhere: tuple[Any, ...] = ()
     others: int = 0
     rules: tuple[TableRule, ...] | None = None
+    updated: BoolArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("inputs", "positions", "kinds", "padding"):
@@ -158,6 +161,9 @@ class Subject:
             if values is not None and len(values) != self.size:
                 fact = f"{len(values)} {name} for {self.size} positions"
                 raise InvalidInstance(fact, f"$.{name}", "give one for each position")
+        if self.updated is not None and (self.updated.ndim != 2 or self.updated.shape[1] != self.size):
+            fact = f"updated: expected a row of {self.size} for each layer, got the shape {list(self.updated.shape)}"
+            raise InvalidInstance(fact, "$.updated", "give one for each position, in each layer")
         if self.labels is not None and len(self.labels):
             low, high = int(self.labels.position.min()), int(self.labels.position.max())
             if low < 0 or high >= self.size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from masksynth.errors import InvalidInstance
@@ -11,7 +11,7 @@ from masksynth.tasks.canonical import quoted
 from masksynth.tasks.json_schema import InstanceFile, NodeFile, PredictionFile, TaskFile
 
 
-def shape_fault(message: str, document: Any) -> InvalidInstance:
+def shape_fault(message: str, document: Any, unknown: Iterable[tuple[str, str]] | None = None) -> InvalidInstance:
     """Return the error for a document that msgspec rejected, or could not decode because of a lone surrogate.
 
     Parameters
@@ -19,6 +19,8 @@ def shape_fault(message: str, document: Any) -> InvalidInstance:
     message : str
         Message of msgspec.
     document : JSON value
+    unknown : iterable of (str, str), optional
+        Path and key of the fields that are not part of the schema; by default those of an instance.
 
     Examples
     --------
@@ -26,7 +28,7 @@ def shape_fault(message: str, document: Any) -> InvalidInstance:
     >>> print(shape_fault("Expected `str`, got `int` - at `$.tasks[0].attends[...][0]`", document))
     $.tasks[0].attends["b"][0]: expected `str`, got `int`; correct the value
     """
-    for path, key in _unknown_fields(document):
+    for path, key in _unknown_fields(document) if unknown is None else unknown:
         return InvalidInstance(
             f"object contains unknown field `{quoted(key)[1:-1]}`", path, "remove it or correct its spelling"
         )
@@ -37,21 +39,23 @@ def shape_fault(message: str, document: Any) -> InvalidInstance:
 
 def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:
     """Yield (path, key) of every field that is not part of the schema."""
-    yield from _other_keys("$", document, InstanceFile)
-    for path, task in _items("$.tasks", document, "tasks"):
-        yield from _other_keys(path, task, TaskFile)
-        for node_path, node in _items(f"{path}.nodes", task, "nodes"):
-            yield from _other_keys(node_path, node, NodeFile)
-        for prediction_path, prediction in _items(f"{path}.predict", task, "predict"):
-            yield from _other_keys(prediction_path, prediction, PredictionFile)
+    yield from other_keys("$", document, InstanceFile)
+    for path, task in list_items("$.tasks", document, "tasks"):
+        yield from other_keys(path, task, TaskFile)
+        for node_path, node in list_items(f"{path}.nodes", task, "nodes"):
+            yield from other_keys(node_path, node, NodeFile)
+        for prediction_path, prediction in list_items(f"{path}.predict", task, "predict"):
+            yield from other_keys(prediction_path, prediction, PredictionFile)
 
 
-def _other_keys(path: str, value: Any, shape: Any) -> Iterator[tuple[str, str]]:
+def other_keys(path: str, value: Any, shape: Any) -> Iterator[tuple[str, str]]:
+    """Yield (path, key) of each key of an object that is not a field of a struct."""
     if isinstance(value, dict):
         yield from ((path, key) for key in value if key not in shape.__struct_fields__)
 
 
-def _items(path: str, value: Any, key: str) -> Iterator[tuple[str, Any]]:
+def list_items(path: str, value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield (path, item) of the list that an object has under a key, if it has one."""
     items = value.get(key) if isinstance(value, dict) else None
     if isinstance(items, list):
         yield from ((f"{path}[{index}]", item) for index, item in enumerate(items))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from masksynth.mask import Mask
+from masksynth.mask.typing import BoolArray
 
 
 class Position(NamedTuple):
@@ -80,6 +83,9 @@ class MergedTask:
         One per ``predict`` entry, in task order.
     problem : Question
         The question solved; ``verify`` rejects another instance.
+    updated : (L, N) or (1, N) bool, optional
+        Whether a position is updated in a layer; where not, its keys and values are read as they are and its row holds
+        itself alone. None: every position is updated in every layer.
     """
 
     positions: tuple[Position, ...]
@@ -89,6 +95,17 @@ class MergedTask:
     tasks: tuple[str, ...]
     loss_edges: tuple[LossEdge, ...]
     problem: Question
+    updated: BoolArray | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MergedTask):
+            return NotImplemented
+        names = (item.name for item in fields(self) if item.name != "updated")
+        if not all(getattr(self, name) == getattr(other, name) for name in names):
+            return False
+        if self.updated is None or other.updated is None:
+            return self.updated is other.updated
+        return np.array_equal(self.updated, other.updated)
 
     def __repr__(self) -> str:
         counts = f"{len(self.positions)} positions, {len(self.tasks)} tasks, {len(self.loss_edges)} loss edges"

@@ -54,9 +54,7 @@ class Node:
     def __post_init__(self) -> None:
         check_text(self.name, "a node name", "$.name")
         if type(self.kind) is not str:
-            raise InvalidInstance(
-                f"kind: expected a string, got {type(self.kind).__name__}", "$.kind", "put it in quotes"
-            )
+            raise InvalidInstance(f"expected a string, got {type(self.kind).__name__}", "$.kind", "put it in quotes")
         if type(self.position) is not int and isinstance(self.position, np.integer):
             object.__setattr__(self, "position", int(self.position))
         if type(self.position) is not int or not 0 <= self.position <= MAX_POSITION:
@@ -64,7 +62,7 @@ class Node:
             raise InvalidInstance(fact, "$.position", "give the position id")
         if type(self.input) is not str:  # a string is frozen already
             object.__setattr__(self, "input", frozen(self.input, "$.input"))
-        carries = (self.input,) if self.carries is None else freeze_elements(self.carries, "carries", "$.carries")
+        carries = (self.input,) if self.carries is None else freeze_elements(self.carries, "$.carries")
         object.__setattr__(self, "carries", carries)
 
     @property
@@ -105,7 +103,7 @@ class Prediction:
         if type(self.label) is not str:  # a string is frozen already
             object.__setattr__(self, "label", frozen(self.label, "$.label"))
         if type(self.hides) is not tuple or self.hides:
-            object.__setattr__(self, "hides", freeze_elements(self.hides, "hides", "$.hides"))
+            object.__setattr__(self, "hides", freeze_elements(self.hides, "$.hides"))
 
 
 def _finite_weight(weight: Any) -> float:
@@ -149,7 +147,7 @@ class Task:
 
     def __post_init__(self) -> None:
         check_text(self.name, "a task name", "$.name")
-        check_flag(self.closure, "closure", "$.closure")
+        check_flag(self.closure, "$.closure")
         object.__setattr__(self, "nodes", check_sequence(self.nodes, Node, "$.nodes"))
         object.__setattr__(self, "predict", check_sequence(self.predict, Prediction, "$.predict"))
         object.__setattr__(self, "attends", self._tables())
@@ -339,14 +337,14 @@ class Instance:
         check_text(self.name, "an instance name", "$.name")
         if type(self.source) is not str:
             raise InvalidInstance(
-                f"source: expected a string, got {type(self.source).__name__}", "$.source", "put it in quotes"
+                f"expected a string, got {type(self.source).__name__}", "$.source", "put it in quotes"
             )
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
             fact = f"expected null or an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
             raise InvalidInstance(fact, "$.layers", "give the number of layers, or null for any depth")
-        check_flag(self.sparse, "sparse", "$.sparse")
+        check_flag(self.sparse, "$.sparse")
         if not isinstance(self.expect, Mapping):
-            raise InvalidInstance(f"expect: expected an object, got {type(self.expect).__name__}", "$.expect", "use {}")
+            raise InvalidInstance(f"expected an object, got {type(self.expect).__name__}", "$.expect", "use {}")
         object.__setattr__(self, "expect", frozen(self.expect, "$.expect"))
         if self.sparse:
             for index, task in enumerate(self.family.tasks):

@@ -33,8 +33,17 @@ class _Constant:
         self.fact, self.remedy = fact, remedy
 
 
-def parse(data: bytes) -> Any:
+INSTANCE_BEGINS = 'an instance begins {"masksynth": 1, "name": ..., "tasks": [...]}'
+
+
+def parse(data: bytes, begins: str = INSTANCE_BEGINS) -> Any:
     """Return the value of JSON text.
+
+    Parameters
+    ----------
+    data : bytes
+    begins : str
+        How a document begins, for the message about an empty one.
 
     Raises
     ------
@@ -44,9 +53,7 @@ def parse(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise InvalidInstance(f"larger than {MAX_BYTES} bytes", remedy="split the family")
     if not data.strip():
-        raise InvalidInstance(
-            "the file is empty", remedy='an instance begins {"masksynth": 1, "name": ..., "tasks": [...]}'
-        )
+        raise InvalidInstance("the file is empty", remedy=begins)
     if nesting(data) > MAX_NESTING:
         raise InvalidInstance(f"nested deeper than {MAX_NESTING} levels", remedy="flatten the document")
     try:

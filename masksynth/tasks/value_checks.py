@@ -20,18 +20,16 @@ def check_text(value: Any, what: str, path: str) -> None:
         raise InvalidInstance(f"{what} is empty", path, "give it a name")
 
 
-def check_flag(value: Any, what: str, path: str) -> None:
+def check_flag(value: Any, path: str) -> None:
     """Raise InvalidInstance if a value is not a boolean."""
     if type(value) is not bool:
-        raise InvalidInstance(f"{what}: expected true or false, got {shown(value)}", path, "use a boolean")
+        raise InvalidInstance(f"expected true or false, got {shown(value)}", path, "use a boolean")
 
 
-def freeze_elements(values: Any, what: str, path: str) -> tuple[Any, ...]:
+def freeze_elements(values: Any, path: str) -> tuple[Any, ...]:
     """Return a list of elements as a tuple of frozen values."""
     if not isinstance(values, (list, tuple)):
-        raise InvalidInstance(
-            f"{what}: expected a list of elements, got {type(values).__name__}", path, "put it in a list"
-        )
+        raise InvalidInstance(f"expected a list of elements, got {type(values).__name__}", path, "put it in a list")
     return tuple(frozen(value, f"{path}[{index}]") for index, value in enumerate(values))
 
 

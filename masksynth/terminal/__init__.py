@@ -4,7 +4,7 @@ from masksynth.tasks.canonical import printable
 from masksynth.tasks.value_text import count
 from masksynth.terminal.command_group import Commands
 from masksynth.terminal.error_lines import Refused
-from masksynth.terminal.input_files import check_outputs, input_files, read_instance, standard_input
+from masksynth.terminal.input_files import check_outputs, input_files, read_contracts, read_instance, standard_input
 from masksynth.terminal.options import INSTANCE, JSON, QUIET, layers_choice, layers_option, output_file
 from masksynth.terminal.output_text import depth, plain, print_json, progress, to_the_end
 from masksynth.terminal.subject_options import (
@@ -43,6 +43,7 @@ __all__ = [
     "printable",
     "progress",
     "read",
+    "read_contracts",
     "read_instance",
     "read_other",
     "standard_input",

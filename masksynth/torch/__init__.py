@@ -14,7 +14,7 @@ if find_spec("torch") is None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from masksynth.torch.attention import attention_mask, block_mask
+    from masksynth.torch.attention import attention_mask, block_mask, layer_masks
     from masksynth.torch.collator import Collator
     from masksynth.torch.folding.fold import Fold, fold
     from masksynth.torch.folding.merged_logprobs import MergedLogprobs, merged_logprobs
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from masksynth.torch.models.varlen_attention import use_varlen_attention
     from masksynth.torch.packed_dataset import PackedDataset
     from masksynth.torch.sampling import PackedSampler
+    from masksynth.torch.structures.layer_steps import LayerStep, StructureInputs, forward_flops, structure_inputs
+    from masksynth.torch.structures.reference_stack import ReferenceStack
     from masksynth.torch.training_batch import TrainingBatch
     from masksynth.torch.varlen_tree import TreePlan, plan_tree, tree_attention
 
 _HOMES = {
-    "attention": ("attention_mask", "block_mask"),
+    "attention": ("attention_mask", "block_mask", "layer_masks"),
     "collator": ("Collator",),
     "folding.fold": ("Fold", "fold"),
     "folding.merged_logprobs": ("MergedLogprobs", "merged_logprobs"),
@@ -59,6 +61,8 @@ _HOMES = {
     "models.varlen_attention": ("use_varlen_attention",),
     "packed_dataset": ("PackedDataset",),
     "sampling": ("PackedSampler",),
+    "structures.layer_steps": ("LayerStep", "StructureInputs", "forward_flops", "structure_inputs"),
+    "structures.reference_stack": ("ReferenceStack",),
     "training_batch": ("TrainingBatch",),
     "varlen_tree": ("TreePlan", "plan_tree", "tree_attention"),
 }
@@ -80,13 +84,16 @@ __all__ = [
     "Collator",
     "Fold",
     "FoldReport",
+    "LayerStep",
     "MergedLogprobs",
     "ModelFinding",
     "ModelReport",
     "PackedDataset",
     "PackedSampler",
     "Reach",
+    "ReferenceStack",
     "SampleLogprobs",
+    "StructureInputs",
     "TrainingBatch",
     "TreePlan",
     "WrongModel",
@@ -96,6 +103,8 @@ __all__ = [
     "block_mask",
     "check_model",
     "fold",
+    "forward_flops",
+    "layer_masks",
     "load",
     "loss_divisor",
     "merged_logprobs",
@@ -105,6 +114,7 @@ __all__ = [
     "read_architecture",
     "sample_logprobs",
     "self_test",
+    "structure_inputs",
     "total_weight",
     "tree_attention",
     "use_registered_attention",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -63,6 +63,43 @@ def attention_mask(
         return additive_mask(allowed, dtype)
     remedy = 'use "sdpa" (bool), "eager" (additive) or block_mask(batch)'
     raise InvalidInstance(f"unknown kind of attention {kind!r}", "", remedy)
+
+
+def layer_masks(
+    batch: Batch, kind: Literal["sdpa", "eager", "flex"] = "sdpa", dtype: torch.dtype = torch.float32
+) -> Any:
+    """Return the masks of all tables for a model that takes a mask per layer (`use_registered_attention`).
+
+    Parameters
+    ----------
+    batch : Batch
+    kind : {"sdpa", "eager", "flex"}
+        The attention that the model calls.
+    dtype : torch.dtype
+        Of the additive masks of eager attention.
+
+    Returns
+    -------
+    Tensor or LayerBlockMask
+        ``[1, P, N, N]``, or P BlockMasks; layer l, counted from 0, takes number l mod P.
+
+    Examples
+    --------
+    >>> from masksynth.mask import Mask
+    >>> from masksynth.torch import batch_of
+    >>> from masksynth.tasks import MergedTask, Position, Question
+    >>> tables = [[((0, 1),), ((1, 2),)], [((0, 1),), ((0, 2),)]]
+    >>> positions = (Position("a", 0), Position("b", 1))
+    >>> merged = MergedTask(positions, Mask.from_intervals(tables), {}, (), (), (), Question(None, False, 2, ""))
+    >>> layer_masks(batch_of(merged)).shape
+    torch.Size([1, 2, 2, 2])
+    """
+    check_merged_batch(batch, "batch.attention_mask")
+    if kind == "flex":
+        from masksynth.torch.models.registered_attention import LayerBlockMask
+
+        return LayerBlockMask([block_mask(batch, table=table) for table in range(batch.tables)])
+    return torch.cat([attention_mask(batch, kind, dtype, table) for table in range(batch.tables)], dim=1)
 
 
 def block_mask(batch: Batch, block_size: BlockSize = 128, table: int | None = None) -> BlockMask:

@@ -160,7 +160,7 @@ class Batch:
 
     def _check_tables(self) -> None:
         if self.tables > 1:
-            remedy = f"pass attention_mask(batch, table=l % {self.tables}) to layer l yourself"
+            remedy = "call use_registered_attention(model) and pass attention_mask=layer_masks(batch)"
             raise Unsupported(f"the mask has {self.tables} tables, and attention_mask holds one; {remedy}")
 
     def _mask_tensor(self) -> Any:

@@ -6,22 +6,21 @@ itself is the only thing in common.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from typing import IO, Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
 
 import msgspec
 
 from masksynth.errors import InvalidInstance, WrongAnswer
+from masksynth.verify.chat_rows import plain_row, read_rows
+from masksynth.verify.chat_tokens import ChatTokens, Whole
 
 IGNORED = -100
+NUMBERS = ("reward", "label")
 Sample = dict[str, Any]
-Named = tuple[str, str, Mapping[str, Any]]
-"""Where a row was read, its id if it has none, and its fields."""
+Found = tuple[str, list[int], list[bool], Mapping[str, float]]
+"""Suffix of the id, token ids, whether each is trained, and the numbers of a sample."""
 
 
 class ChatChecker:
@@ -40,39 +39,49 @@ class ChatChecker:
     """
 
     def __init__(self, record: Mapping[str, Any], tokenizer: Any) -> None:
-        self.record, self.tokenizer = record, tokenizer
+        self.record, self.tokens = record, ChatTokens(record, tokenizer)
         hashed = {key: value for key, value in record.items() if key not in ("tokenizer", "hash")}
         digest = hashlib.sha256(msgspec.json.encode(hashed, order="sorted")).hexdigest()
         if digest != record.get("hash"):
             fact = f"the chat options have the hash {digest[:12]}..., the manifest states {record.get('hash')!s:.12}..."
             raise WrongAnswer("chats", fact)
 
-    def samples(self, files: Sequence[str | IO[bytes]]) -> Iterator[tuple[str, Sample]]:
-        """Yield where each sample comes from, and the sample."""
+    def samples(
+        self, files: Sequence[str | IO[bytes]], carried: Sequence[str] = NUMBERS
+    ) -> Iterator[tuple[str, Sample]]:
+        """Yield where each sample comes from, and the sample.
+
+        Parameters
+        ----------
+        files : sequence of paths or of buffered binary streams
+        carried : sequence of str
+            Names of the numbers that the folder has for each token; a reward or a label must be among them.
+        """
         for place, name, fields in read_rows(files):
             try:
                 made = self._row(name, fields)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
                 fact = f"the row cannot be tokenized: {' '.join(str(error).split())[:200]}"
                 raise InvalidInstance(fact, "$", "give the chats that were packed", place) from None
-            yield from ((place, sample) for sample in made)
+            for sample in made:
+                if missing := [name for name in NUMBERS if name in sample and name not in carried]:
+                    raise WrongAnswer("chats", f"the row has a {missing[0]}, the folder none ({place})")
+                yield place, sample
 
-    def _row(self, name: str, row: Mapping[str, Any]) -> list[Sample]:
+    def _row(self, name: str, given: Mapping[str, Any]) -> list[Sample]:
         """Return the samples of a row."""
-        row = _without_none(row) if self.record.get("drop_nulls") else row
-        if row.get("chosen") is not None and row.get("prompt") is None:
-            row = _with_prompt(row)
-        own = name if row.get("id") is None else row["id"]
+        row = plain_row(given, self.record.get("drop_nulls", False))
+        own = row.get("id", name)
         made = []
-        for suffix, ids, trained, reward in self._answers(row):
+        for suffix, ids, trained, numbers in self._answers(row):
             fitted = self._fit(ids, [token if bit else IGNORED for token, bit in zip(ids, trained, strict=True)])
-            if fitted is None and row.get("chosen") is not None:
+            if fitted is None and "chosen" in row:
                 return []  # a pair is left out together
             if fitted is None:
                 continue
-            group = row.get("group") if row.get("group") is not None else own if suffix else None
+            group = row.get("group", own if suffix else None)
             sample = {"id": f"{own}{suffix}" if suffix else own, "group": group, "weight": row.get("weight")}
-            made.append({**sample, "input_ids": fitted[0], "labels": fitted[1], "reward": reward})
+            made.append({**sample, "input_ids": fitted[0], "labels": fitted[1], **numbers})
         return made
 
     def _fit(self, ids: list[int], labels: list[int]) -> tuple[list[int], list[int]] | None:
@@ -87,153 +96,76 @@ class ChatChecker:
             ids, labels = ids[len(ids) - limit :], labels[len(labels) - limit :]
         return None if long == "skip" or set(labels) == {IGNORED} else (ids, labels)
 
-    def _answers(self, row: Mapping[str, Any]) -> Iterator[tuple[str, list[int], list[bool], float | None]]:
-        """Yield suffix, token ids, whether each is trained, and reward, of each sample of a row."""
-        if row.get("messages") is not None:
+    def _answers(self, row: Mapping[str, Any]) -> Iterator[Found]:
+        """Yield the samples of a row, before long ones are cut."""
+        if "messages" in row:
             yield from self._messages(row)
             return
-        if row.get("completions") is not None:
+        if "completions" in row:
             answers = [(f"/{i}", answer) for i, answer in enumerate(row["completions"])]
         else:
-            names = ("completion",) if row.get("completion") is not None else ("chosen", "rejected")
+            names = ("completion",) if "completion" in row else ("chosen", "rejected")
             answers = [(f"/{name}" if len(names) == 2 else "", row[name]) for name in names]
         found = [(suffix, *self._completion(row, answer)) for suffix, answer in answers]
-        if row.get("chosen") is not None and self.record["train"] in (None, "completion"):
+        if "chosen" in row and self.record["train"] in (None, "completion"):
             first = min(trained.index(True) for _, _, trained in found)
             found = [(suffix, ids, [i >= first for i in range(len(ids))]) for suffix, ids, _ in found]
         for number, (suffix, ids, trained) in enumerate(found):
-            yield suffix, ids, trained, float(row["rewards"][number]) if "rewards" in row else None
+            numbers = {"reward": float(row["rewards"][number])} if "completions" in row else {}
+            numbers |= {"label": 1.0 if row["label"] else 0.0} if "completion" in row and "label" in row else {}
+            yield suffix, ids, trained, numbers
 
-    def _messages(self, row: Mapping[str, Any]) -> Iterator[tuple[str, list[int], list[bool], None]]:
+    def _messages(self, row: Mapping[str, Any]) -> Iterator[Found]:
         messages, train = row["messages"], self.record["train"] or "assistant"
         turns = [k for k in range(1, len(messages)) if messages[k]["role"] == "assistant"]
         if train == "last":
             turns = turns[-1:]
         if train == "all":
-            ids, _ = self._tokens(row, messages)
-            yield "", ids, [True] * len(ids), None
+            whole = self.tokens.whole(row, messages)
+            yield "", whole.ids, [True] * len(whole.ids), {}
         elif self.record["per"] == "row":
-            ids, marks = self._tokens(row, messages)
-            yield "", ids, self._turns(row, messages, turns, ids, marks), None
+            whole = self.tokens.whole(row, messages)
+            yield "", whole.ids, self._turns(row, messages, turns, whole), {}
         else:
             for k in turns:
-                ids, marks = self._tokens(row, messages[: k + 1])
-                start = self._start(self._tokens(row, messages[:k], True)[0], ids)
-                trained = [i >= start and (marks is None or bool(marks[i])) for i in range(len(ids))]
-                yield f"/{k}" if train == "assistant" else "", ids, trained, None
+                whole = self.tokens.whole(row, messages[: k + 1])
+                start = self.tokens.start(whole, self.tokens.text(row, messages[:k], True))
+                trained = _ranges(len(whole.ids), [(start, len(whole.ids))], whole.marks)
+                yield f"/{k}" if train == "assistant" else "", whole.ids, trained, {}
 
-    def _turns(
-        self, row: Mapping[str, Any], messages: list[Any], turns: list[int], ids: list[int], marks: list[int] | None
-    ) -> list[bool]:
+    def _turns(self, row: Mapping[str, Any], messages: list[Any], turns: list[int], whole: Whole) -> list[bool]:
         """Return which tokens of a row belong to some turns."""
-        if marks is not None and self.record["train"] != "last":
-            return [bool(mark) for mark in marks]
-        inside = [False] * len(ids)
+        if whole.marks is not None and self.record["train"] != "last":
+            return whole.marks
+        text, start = self.tokens.text, self.tokens.start
+        edges = []
         for k in turns:
-            start = self._start(self._tokens(row, messages[:k], True)[0], ids)
-            end = len(ids) if k == len(messages) - 1 else self._start(self._tokens(row, messages[: k + 1])[0], ids)
-            for i in range(start, end):
-                inside[i] = marks is None or bool(marks[i])
-        return inside
+            first = start(whole, text(row, messages[:k], True))
+            is_last = k == len(messages) - 1
+            edges.append((first, len(whole.ids) if is_last else start(whole, text(row, messages[: k + 1], False))))
+        return _ranges(len(whole.ids), edges, whole.marks)
 
     def _completion(self, row: Mapping[str, Any], answer: Any) -> tuple[list[int], list[bool]]:
         """Return the token ids of a prompt with an answer, and whether each is trained."""
         train = self.record["train"] or "completion"
         if isinstance(row["prompt"], str):
-            eos = self.tokenizer.eos_token
-            ids = self.tokenizer(row["prompt"] + answer + ("" if answer.endswith(eos) else eos))["input_ids"]
-            prompt, marks = self.tokenizer(row["prompt"])["input_ids"], None
-        else:
-            messages = row["prompt"] + answer
-            ids, marks = self._tokens(row, messages)
-            if (train == "assistant" and marks is None) or train == "last":
-                first = len(row["prompt"])
-                turns = [k for k in range(first, len(messages)) if messages[k]["role"] == "assistant"]
-                return ids, self._turns(row, messages, turns[-1:] if train == "last" else turns, ids, marks)
-            prompt = self._tokens(row, row["prompt"], True)[0]
-        start = 0 if train == "all" else self._start(prompt, ids)
-        marked = marks if train == "assistant" else None
-        return ids, [i >= start and (marked is None or bool(marked[i])) for i in range(len(ids))]
-
-    def _tokens(
-        self, row: Mapping[str, Any], messages: list[Any], prompt: bool = False
-    ) -> tuple[list[int], list[int] | None]:
-        """Return the token ids of some messages, and which are between generation markers, if the template has any."""
-        tools = json.loads(row["tools"]) if isinstance(row.get("tools"), str) else row.get("tools")
-        template = self.record["chat_template"]
-        if isinstance(template, Mapping):
-            template = template["tool_use" if tools is not None and "tool_use" in template else "default"]
-        marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
-        encoded = self.tokenizer.apply_chat_template(
-            messages,
-            tools=tools,
-            chat_template=template,
-            add_generation_prompt=prompt,
-            return_dict=True,
-            return_assistant_tokens_mask=marked,
-            **{**self.record["template_args"], **(row.get("chat_template_kwargs") or {})},
-        )
-        return list(encoded["input_ids"]), list(encoded["assistant_masks"]) if marked else None
-
-    def _start(self, prompt: list[int], ids: list[int]) -> int:
-        """Return the index of the first token after a prompt."""
-        start = 0
-        while start < min(len(prompt), len(ids)) and prompt[start] == ids[start]:
-            start += 1
-        if start < len(prompt) and not self.record["diverging"]:
-            raise ValueError(f"the answer diverges from its prompt at token {start}")
-        return start
+            ids, find_start = self.tokens.plain(row["prompt"], answer)
+            return ids, _ranges(len(ids), [(0 if train == "all" else find_start(), len(ids))], None)
+        messages = row["prompt"] + answer
+        whole = self.tokens.whole(row, messages)
+        if train == "all":
+            return whole.ids, [True] * len(whole.ids)
+        if (train == "assistant" and whole.marks is None) or train == "last":
+            turns = [k for k in range(len(row["prompt"]), len(messages)) if messages[k]["role"] == "assistant"]
+            return whole.ids, self._turns(row, messages, turns[-1:] if train == "last" else turns, whole)
+        start = self.tokens.start(whole, self.tokens.text(row, row["prompt"], True))
+        marks = whole.marks if train == "assistant" else None
+        return whole.ids, _ranges(len(whole.ids), [(start, len(whole.ids))], marks)
 
 
-def _with_prompt(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a pair whose prompt is the beginning of both answers: whole messages, or text without a last space."""
-    chosen, rejected = row["chosen"], row["rejected"]
-    shared = 0
-    while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-        shared += 1
-    if isinstance(chosen, str) and chosen[shared] != rejected[shared] and chosen[:shared].endswith(" "):
-        shared -= 1
-    return {**row, "prompt": chosen[:shared], "chosen": chosen[shared:], "rejected": rejected[shared:]}
-
-
-def read_rows(files: Sequence[str | IO[bytes]]) -> Iterator[Named]:
-    """Yield the rows of some files: JSON lines, plain or gzipped, or Parquet.
-
-    Parameters
-    ----------
-    files : sequence of paths or of buffered binary streams
-    """
-    for file in files:
-        name = file if isinstance(file, str) else "<stdin>"
-        prefix = "#" if len(files) == 1 else f"{name}#"
-        with open(file, "rb") if isinstance(file, str) else nullcontext(file) as stream:
-            head = cast(Any, stream).peek(4)
-            rows = _parquet(stream) if head[:4] == b"PAR1" else _json(stream, head[:2] == b"\x1f\x8b", name)
-            for number, fields in rows:
-                yield f"{name}:{number}", f"{prefix}{number}", fields
-
-
-def _json(stream: IO[bytes], zipped: bool, name: str) -> Iterator[tuple[int, Any]]:
-    lines: Iterable[bytes] = cast(Any, gzip.GzipFile(fileobj=stream)) if zipped else stream
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield number, json.loads(line.decode("utf-8-sig"))
-            except ValueError as error:
-                raise InvalidInstance(f"not JSON: {error}", "", "give one object a line", f"{name}:{number}") from None
-
-
-def _parquet(stream: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    import pyarrow.parquet as pq
-
-    number = 0
-    for batch in pq.ParquetFile(stream).iter_batches(64):
-        for row in batch.to_pylist():
-            number += 1
-            yield number, _without_none(row)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value
+def _ranges(length: int, edges: Sequence[tuple[int, int]], marks: Sequence[bool] | None) -> list[bool]:
+    """Return which of some tokens are in one of the ranges, and marked, if there are marks."""
+    inside = [False] * length
+    for start, end in edges:
+        inside[start:end] = [True] * (end - start) if marks is None else marks[start:end]
+    return inside

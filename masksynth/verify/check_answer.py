@@ -16,6 +16,7 @@ from masksynth.verify.check_leak import check_leaks
 from masksynth.verify.classes import check_sparse
 from masksynth.verify.layered import check_layers, find_demand
 from masksynth.verify.task_flow import family_flow
+from masksynth.verify.updated import check_updated
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Report:
     loss_edges : int
         Number of loss edges.
     checks : tuple of str
-        The requirements checked, in order; ``leak`` only if a prediction hides something.
+        The requirements checked, in order; ``leak`` only if a prediction hides something, ``updated`` only if the
+        answer says which positions are updated.
     minimal : bool
         Whether the number of positions was proved to be the least.
     edges : int, optional
@@ -110,8 +112,9 @@ def verify(instance: Instance, merged: MergedTask, *, minimal: bool = True) -> R
         index = read_embedding(flow, merged, demand.age >= 0)
         classes = check_layers(flow, merged, identity, index, demand, minimal)
     check_leaks(flow, problem.layers)
+    check_updated(merged)
     edges = merged.mask.pairs - merged.mask.size if problem.sparse else None
-    checks = _list_checks(family, problem.sparse, minimal)
+    checks = _list_checks(family, problem.sparse, minimal) + ("updated",) * (merged.updated is not None)
     mask = merged.mask
     return Report(mask.size, classes, mask.tables, problem.layers, len(merged.loss_edges), checks, minimal, edges)
 

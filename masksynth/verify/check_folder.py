@@ -24,6 +24,7 @@ from masksynth.verify.read_arrays import (
     stored_mask,
 )
 from masksynth.verify.read_solution import Objective, Record, read_record
+from masksynth.verify.updated import MAX_UPDATED, updated_shape
 
 SCHEMA = "1"
 
@@ -50,9 +51,24 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
         If the answer is to another instance, the files disagree, or the answer is wrong. For a sparse answer the edges
         are counted and compared; their bound must not be above the number, and equal to it if OPTIMAL is claimed.
     """
+    record, merged = read_answer(folder)
+    check_problem(record.problem, instance.family)
+    is_minimal = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
+    return verify(instance, merged, minimal=is_minimal)
+
+
+def read_answer(folder: str | Path) -> tuple[Record, MergedTask]:
+    """Return the record and the merged task of an answer, after comparing its files and its stated sizes.
+
+    Raises
+    ------
+    InvalidInstance
+        If a file is missing, unreadable or malformed.
+    WrongAnswer
+        If the files disagree, or a stated size is not that of the mask.
+    """
     folder = Path(folder)
     record = read_record(folder / "solution.json")
-    check_problem(record.problem, instance.family)
     _check_status(record)
     arrays = _read_arrays(folder, record)
     _check_agreement(record, arrays)
@@ -62,11 +78,17 @@ def verify_folder(instance: Instance, folder: str | Path) -> Report:
     except InvalidInstance as error:
         raise error.within(source=str(folder / "mask.safetensors")) from None
     merged = MergedTask(
-        record.positions, mask, record.embeddings, record.labels, record.tasks, record.loss_edges, record.problem
+        record.positions,
+        mask,
+        record.embeddings,
+        record.labels,
+        record.tasks,
+        record.loss_edges,
+        record.problem,
+        arrays.get("updated"),
     )
     _check_edges(record, mask)
-    is_minimal = record.status == "OPTIMAL" or (record.problem.sparse and record.size.value == record.size.bound)
-    return verify(instance, merged, minimal=is_minimal)
+    return record, merged
 
 
 def _check_status(record: Record) -> None:
@@ -100,7 +122,11 @@ def _read_arrays(folder: Path, record: Record) -> Arrays:
     required = array_shapes(size, tables, len(record.loss_edges), record.problem.sparse)
     # A row has at most size edges and at most size / 2 + 1 intervals.
     longest = tables * size * (size if record.problem.sparse else size // 2 + 1)
-    expected = Expected(required, form_shapes(size, tables), longest)
+    optional = form_shapes(size, tables)
+    shape = updated_shape(size, record.problem.layers)
+    if shape[0] * size <= MAX_UPDATED:
+        optional["updated"] = ("|b1", shape)
+    expected = Expected(required, optional, longest)
     arrays, metadata = read_safetensors(folder / "mask.safetensors", expected)
     if metadata.get("schema", SCHEMA) != SCHEMA:
         raise InvalidInstance(f"schema {metadata['schema']!r:.40} is unknown", source=str(folder / "mask.safetensors"))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from itertools import islice, pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, pairwise
+
+import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.tasks.canonical import canonical, canonical_texts
 from masksynth.tasks.merged import Leak
 from masksynth.tasks.model import Instance, Node, Task
+from masksynth.verify.bit_sets import unite_bits
+from masksynth.verify.interval_sets import Lists
 from masksynth.verify.path_numbering import contains
+from masksynth.verify.ragged import prefix_sums
 from masksynth.verify.task_flow import Flow, TaskFlow, task_flow
 
 
@@ -34,7 +39,10 @@ def check_leaks(flow: Flow, layers: int | None) -> None:
         ``leak``: the path leads from the carrying node to the predicting one, one hop per layer.
     """
     for task, flow_of_task in flow.tasks:
-        for node, hidden in _leaking_pairs(task, flow_of_task):
+        pairs = _leaking_pairs(task, flow_of_task)
+        if layers is not None and not task.closure:
+            pairs = _arriving_pairs(task, flow_of_task, list(pairs), layers)
+        for node, hidden in pairs:
             if path := _shortest_path(task, flow_of_task, node, hidden, layers):
                 raise WrongAnswer("leak", f"the prediction sees {hidden}, which it hides", task.name, node, path)
 
@@ -59,6 +67,38 @@ def _leaking_pairs(task: Task, flow: TaskFlow) -> Iterator[tuple[str, str]]:
             if index < len(nodes) and nodes[index] < end:
                 yield node, element
                 break
+
+
+def _arriving_pairs(task: Task, flow: TaskFlow, pairs: list[tuple[str, str]], layers: int) -> Iterator[tuple[str, str]]:
+    """Yield those of some (node, element) pairs whose element arrives at the node within the layers.
+
+    States are rows of bits, one for each element, and go through the layers for all nodes at once.
+    """
+    if not pairs:
+        return
+    number = {element: bit for bit, element in enumerate(dict.fromkeys(element for _, element in pairs))}
+    state = np.zeros((len(flow.names), -(-len(number) // 64)), np.uint64)
+    for row, name in enumerate(flow.names):
+        for bit in [number[element] for element in elements(task.nodes[task.index[name]]) if element in number]:
+            state[row, bit // 64] |= np.uint64(1 << bit % 64)
+    tables = [_read_rows(rows, flow) for rows in task.attends]
+    unchanged = 0
+    for layer in range(layers):
+        following = unite_bits(tables[layer % len(tables)], state)
+        unchanged = unchanged + 1 if np.array_equal(following, state) else 0
+        state = following
+        if unchanged == len(tables):
+            break
+    for node, element in pairs:
+        if state[flow.number[node], number[element] // 64] >> np.uint64(number[element] % 64) & np.uint64(1):
+            yield node, element
+
+
+def _read_rows(rows: Mapping[str, Sequence[str]], flow: TaskFlow) -> Lists:
+    """Return what each live node reads in one table, itself included: it keeps what it has."""
+    listed = [[row, *(flow.number[key] for key in rows.get(name, ()))] for row, name in enumerate(flow.names)]
+    length = np.fromiter(map(len, listed), np.int64, len(listed))
+    return Lists(prefix_sums(length), np.fromiter(chain.from_iterable(listed), np.int32, int(length.sum())))
 
 
 def _keys_of(task: Task, flow: TaskFlow, name: str, table: int | None) -> list[str]:

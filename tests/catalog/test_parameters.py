@@ -10,11 +10,11 @@ import typing
 import pytest
 
 from masksynth import catalog
-from masksynth.catalog.parameters import MAX_KEYS
 from masksynth.errors import InvalidInstance
 from masksynth.merge import find_leak, merge
 from masksynth.tasks import Node, Task, TaskFamily
 from masksynth.tasks.instance_files import MAX_NODES, content_hash, dumps, loads
+from masksynth.tasks.parameters import MAX_KEYS
 from tests.catalog.cases import CASES
 
 FAMILIES = list(catalog.FAMILIES)

@@ -77,3 +77,21 @@ def text_pairs(seed, count=12):
     rng = random.Random(seed)
     rows = [{"prompt": text(rng), "chosen": " " + text(rng), "rejected": " " + text(rng)} for _ in range(count)]
     return [row for row in rows if row["chosen"] != row["rejected"]]
+
+
+def judged_rows(seed, count=12, tools=True):
+    """Rows of KTO."""
+    return [{**row, "label": bool(number % 3)} for number, row in enumerate(completion_rows(seed, count, tools))]
+
+
+def conversation_rows(seed, count=12, tools=True, names=None):
+    """Rows of `messages_rows` as ShareGPT has them; ``names`` are other names of roles."""
+    names = names or {}
+    keys = {"role": "from", "content": "value"}
+
+    def shared(message):
+        renamed = {keys.get(key, key): value for key, value in message.items()}
+        return {**renamed, "from": names.get(message["role"], message["role"])}
+
+    rows = messages_rows(seed, count, tools)
+    return [{"conversations": [shared(each) for each in row.pop("messages")], **row} for row in rows]

@@ -206,6 +206,22 @@ def test_limits(tmp_path, folder):
     assert f"1 sample with more than {length - 1} tokens left out: b/1" in packed.stdout
 
 
+def test_a_run_without_samples_says_why(tmp_path, folder):
+    path = write(tmp_path / "chats.jsonl", [{"messages": CONVERSATION}])
+    packed = ("pack", path, "--tokenizer", folder, "--max-tokens", 9)
+    assert refused(here(*packed, "--skip-long")) == (
+        "no sample is left: all 2 have more than 9 tokens; give a larger --max-tokens, or --truncate"
+    )
+    assert refused(here(*packed, "--truncate", "keep-start")) == (
+        "no sample is left: all 2 have more than 9 tokens, and none of those that are kept is trained; "
+        "give a larger --max-tokens"
+    )
+    samples = write(tmp_path / "samples.jsonl", [{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}])
+    done = here("pack", samples, "--max-length", 1, "--skip-long")
+    assert "  no sample is left: all are longer than a batch; give a larger --max-length\n" in done.stdout
+    assert "no label is trained" not in done.stdout
+
+
 def test_a_pair_is_left_out_together():
     tokenizer, row = tokenizer_with("chatml"), {"prompt": "two", "chosen": " a", "rejected": " b" * 50}
     assert list(ms.tokenize_chats([row], tokenizer, max_tokens=20, long="skip")) == []

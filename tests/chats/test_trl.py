@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 
 import masksynth as ms
-from tests.chats.rows import TOOLS, completion_rows, messages_rows, pair_rows, prompt_rows, text_pairs, text_rows
-from tests.chats.tokenizers import tokenizer_with
-from tests.chats.trainers import dpo, grpo_prompts, sft
+from tests.chats.rows import (
+    TOOLS,
+    completion_rows,
+    conversation_rows,
+    judged_rows,
+    messages_rows,
+    pair_rows,
+    prompt_rows,
+    text_pairs,
+    text_rows,
+)
+from tests.chats.tokenizers import TEMPLATES_OF_OURS, tokenizer_with
+from tests.chats.trainers import dpo, grpo_prompts, kto, sft
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 PLAIN = ("chatml", "llama3")
@@ -49,6 +59,38 @@ def test_sft_on_turns_of_the_assistant_in_completions():
 def test_dpo(name):
     tokenizer, rows = tokenizer_with(name), pair_rows(5, tools=name in WITH_TOOLS)
     assert samples(rows, tokenizer) == dpo(rows, tokenizer)
+
+
+@pytest.mark.parametrize("name", ["chatml", "qwen3"])
+def test_sft_on_conversations(name):
+    """TRL renames keys and keeps the names of roles; ours are its own where it has none."""
+    tokenizer, rows = tokenizer_with(name), conversation_rows(12, tools=name == "qwen3")
+    assert samples(rows, tokenizer, train="all") == sft(rows, tokenizer)
+    others = conversation_rows(12, tools=name == "qwen3", names={"user": "human", "assistant": "gpt"})
+    assert samples(others, tokenizer) == samples(rows, tokenizer)
+    assert {message["from"] for row in others for message in row["conversations"]} >= {"human", "gpt", "system"}
+
+
+@pytest.mark.parametrize("name", ["chatml", "qwen3"])
+def test_kto(name):
+    tokenizer = tokenizer_with(name)
+    texts = [{**row, "label": bool(number % 2)} for number, row in enumerate(text_rows(13))]
+    for rows in (judged_rows(12, tools=name == "qwen3"), texts):
+        made = [(row["input_ids"], row["labels"], row["label"]) for row in ms.tokenize_chats(rows, tokenizer)]
+        assert made == kto(rows, tokenizer)
+        assert {label for _, _, label in made} == {0, 1}
+
+
+@pytest.mark.parametrize("name", TEMPLATES_OF_OURS)
+def test_unusual_templates(name):
+    """Answers begin where TRL lets them begin, also where a template renders the prompt in another way."""
+    tokenizer, some = tokenizer_with(name), {"count": 5, "tools": False}
+    completions, pairs = completion_rows(14, **some), pair_rows(15, **some)
+    assert samples(completions, tokenizer, diverging=True) == sft(completions, tokenizer)
+    assert samples(pairs, tokenizer, diverging=True) == dpo(pairs, tokenizer)
+    if "generation -%}" in tokenizer.chat_template:
+        rows = messages_rows(16, **some)
+        assert samples(rows, tokenizer, per="row") == sft(rows, tokenizer, assistant_only_loss=True)
 
 
 @pytest.mark.parametrize("name", ["chatml", "qwen3"])

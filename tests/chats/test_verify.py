@@ -11,7 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import masksynth as ms
-from tests.chats.rows import completion_rows, messages_rows, pair_rows, text_pairs, text_rows
+from masksynth.chats.chat_options import options_of, record_options
+from masksynth.verify.chat_samples import ChatChecker
+from tests.chats.rows import (
+    completion_rows,
+    conversation_rows,
+    judged_rows,
+    messages_rows,
+    pair_rows,
+    text_pairs,
+    text_rows,
+)
 from tests.chats.test_tokenize import folder, write
 from tests.chats.tokenizers import TEMPLATES, tokenizer_with
 from tests.cli.command import here, refused
@@ -43,6 +53,17 @@ CASES = {
     "text": (text_rows(12), []),
     "text pairs": (text_pairs(13), ["--max-tokens", 40, "--skip-long"]),
     "rollouts": (ROLLOUTS, []),
+    "judged": (judged_rows(17), []),
+    "judged text": ([{**row, "label": number < 5} for number, row in enumerate(text_rows(18))], []),
+    "conversations": (conversation_rows(19, names={"user": "human", "assistant": "gpt"}), []),
+    "conversations by row": (
+        conversation_rows(20),
+        ["--per", "row", "--chat-template", TEMPLATES / "qwen3_instruct_2507.jinja"],
+    ),
+    "turns of a row": (
+        messages_rows(21, tools=False),
+        ["--per", "row", "--chat-template", TEMPLATES / "qwen3_instruct_2507.jinja"],
+    ),
     "diverging": (CUT, ["--diverging"]),
     "last of pairs": (pair_rows(15), ["--train", "last"]),
     "turns of pairs": (pair_rows(16), ["--train", "assistant", "--chat-template", TEMPLATES / "qwen3_training.jinja"]),
@@ -131,6 +152,89 @@ def test_a_fault_of_tokenize_is_found(packed, folder, tmp_path):
         assert any(f"sample {right[place]['id']!r}" in refused(done, code=1) for place in places), name
     ms.pack_samples(right, tmp_path / "right", chats=record)
     assert here("verify", packed / "chats.jsonl", tmp_path / "right", "--tokenizer", folder).returncode == 0
+
+
+def test_another_label_is_found(folder, tmp_path):
+    rows = [{**row, "label": number < 2} for number, row in enumerate(text_rows(22, 4))]
+    path = write(tmp_path / "chats.jsonl", rows)
+    assert here("pack", path, "--tokenizer", folder, "-o", tmp_path / "packed").returncode == 0
+    rows[2]["label"] = True
+    changed = write(tmp_path / "changed.jsonl", rows)
+    assert "sample '#3'" in refused(here("verify", changed, tmp_path / "packed", "--tokenizer", folder), code=1)
+    assert [sample["label"][-1] for sample in ms.unpack_samples(tmp_path / "packed")] == [1, 1, 0, 0]
+
+
+def test_a_folder_without_labels_or_rewards_is_wrong(folder, tmp_path):
+    for name, rows in (("label", judged_rows(24, 3)), ("reward", ROLLOUTS[:2])):
+        path = write(tmp_path / f"{name}.jsonl", rows)
+        assert here("pack", path, "--tokenizer", folder, "-o", tmp_path / name).returncode == 0
+        record = json.loads((tmp_path / name / "manifest.json").read_bytes())["options"]["chats"]
+        ms.pack_samples(list(ms.unpack_samples(tmp_path / name)), tmp_path / "without" / name, chats=record)
+        done = here("verify", path, tmp_path / "without" / name, "--tokenizer", folder)
+        assert refused(done, code=1) == f"chats: the row has a {name}, the folder none ({path}:1)"
+
+
+def counting(tokenizer):
+    """The tokenizer, which counts the characters that it is given."""
+
+    class Counting(type(tokenizer)):
+        characters = 0
+
+        def __call__(self, text, **options):
+            Counting.characters += len(text)
+            return super().__call__(text, **options)
+
+    tokenizer.__class__ = Counting
+    return tokenizer
+
+
+@pytest.mark.parametrize(("template", "per"), [("chatml", "row"), ("chatml", "call"), ("qwen3_training", "call")])
+def test_the_checker_tokenizes_about_what_it_returns(template, per, tmp_path):
+    """Each sample once, and the ends of prompts: not the prompt of each turn from the beginning."""
+    words = [
+        {"role": role, "content": f"{number} plus three"} for number in range(100) for role in ("user", "assistant")
+    ]
+    path, tokenizer = write(tmp_path / "chats.jsonl", [{"messages": words}]), counting(tokenizer_with(template))
+    record = record_options(options_of({"per": per, "max_tokens": 10**6}), "", tokenizer.chat_template)
+    made = [sample for _, sample in ChatChecker(record, tokenizer).samples([str(path)])]
+    least = sum(len(tokenizer.decode(sample["input_ids"])) for sample in made)
+    assert least < tokenizer.characters < 2 * least + 10_000
+    expected = list(ms.tokenize_chats(path, tokenizer_with(template), per=per, max_tokens=10**6))
+    assert [(sample["input_ids"], sample["labels"]) for sample in made] == [
+        (sample["input_ids"], sample["labels"]) for sample in expected
+    ]
+
+
+def test_the_checker_of_a_tokenizer_that_looks_across_special_tokens(tmp_path):
+    """Such a tokenizer gets all texts whole, here and there."""
+    tokenizer = tokenizer_with("chatml")
+
+    class Spelling(type(tokenizer)):
+        """Tokens depend on the length of the text, which no flag tells."""
+
+        def __call__(self, text, **options):
+            encoded = super().__call__(text, **options)
+            if isinstance(text, str):
+                encoded["input_ids"] = self.shifted(text, encoded["input_ids"])
+            else:
+                encoded["input_ids"] = [
+                    self.shifted(each, ids) for each, ids in zip(text, encoded["input_ids"], strict=True)
+                ]
+            return encoded
+
+        def shifted(self, text, ids):
+            first = int(text.count("<|im_start|>") > 1)
+            return [(ids[0] + first), *ids[1:]] if ids else ids
+
+    tokenizer.__class__ = Spelling
+    rows = messages_rows(23, 6, tools=False)
+    path = write(tmp_path / "chats.jsonl", rows)
+    record = record_options(options_of({"diverging": True}), "", tokenizer.chat_template)
+    made = [sample for _, sample in ChatChecker(record, tokenizer).samples([str(path)])]
+    expected = list(ms.tokenize_chats(path, tokenizer, diverging=True))
+    assert [(sample["input_ids"], sample["labels"]) for sample in made] == [
+        (sample["input_ids"], sample["labels"]) for sample in expected
+    ]
 
 
 def test_the_manifest_states_template_options_and_their_hash(packed, folder, tmp_path):

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 from datasets import Dataset, disable_progress_bars
 from transformers import LlamaConfig, LlamaForCausalLM
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 disable_progress_bars()
 
@@ -45,6 +45,22 @@ def dpo(rows, tokenizer, **more):
             ids, mask = batch["input_ids"][half][real].tolist(), batch["completion_mask"][half][real].tolist()
             pairs.append((ids, [token if bit else -100 for token, bit in zip(ids, mask, strict=True)]))
     return pairs
+
+
+def kto(rows, tokenizer, **more):
+    """[(input_ids, labels, label)] of TRL's KTO trainer, as its collator cuts them."""
+    arguments = KTOConfig(per_device_train_batch_size=2, **settings(**more))
+    data = Dataset.from_list(deepcopy(rows))
+    models = {"model": tiny(tokenizer), "ref_model": tiny(tokenizer)}
+    made = KTOTrainer(**models, args=arguments, train_dataset=data, processing_class=tokenizer)
+    samples = []
+    for row in made.train_dataset:
+        batch = made.data_collator([row])
+        real = batch["attention_mask"][0].bool()
+        ids, mask = batch["input_ids"][0][real].tolist(), batch["completion_mask"][0][real].tolist()
+        labels = [token if bit else -100 for token, bit in zip(ids, mask, strict=True)]
+        samples.append((ids, labels, row["label"]))
+    return samples
 
 
 def grpo_prompts(prompts, tokenizer, tools=None):

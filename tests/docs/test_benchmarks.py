@@ -13,7 +13,7 @@ from importlib import import_module
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import chats, piping, solving, summary
+from benchmarks import chats, ordering, piping, solving, summary
 from benchmarks import clustering as cases
 from benchmarks.command import main
 from benchmarks.results import FOLDER, Result, parse_cell, read_result, table, write_result
@@ -38,6 +38,7 @@ NAMES = (
     "blocks",
     "audit",
     "training",
+    "order",
     "batches",
     "clustering",
     "hierarchy",
@@ -218,6 +219,16 @@ def test_chats_against_a_loop(measured_here, monkeypatch):
     monkeypatch.setattr(chats, "ROUNDS", 1)
     result = measured_here("chats", "--max-size", 2000)
     assert column(result, "samples") == [2, 8, 40]
+
+
+def test_orders_of_data_sets(measured_here, monkeypatch):
+    monkeypatch.setattr(ordering, "ROUNDS", 1)
+    result = measured_here("order", "--max-size", 8000)
+    for record in result.tables[0].records():
+        assert 1 <= record["shuffled"] <= record["prefix"] <= record["limit"]
+        assert record["prefix"] >= record["sorted"]
+    assert column(result, "samples", 1) == FILES
+    assert all(record["positions, prefix"] <= record["positions, shuffled"] for record in result.tables[1].records())
 
 
 def program(text):

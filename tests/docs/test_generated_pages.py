@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from masksynth import catalog
 from masksynth.cli import main
+from masksynth.contracts import dump_contracts
+from masksynth.contracts import families as contracts
 from masksynth.tasks.instance_files import loads
 from tests.docs.pages import DOCS, ROOT
 
@@ -57,6 +59,16 @@ def test_catalogue_command_prints_the_family_of_the_python_line(name):
     assert shown.exit_code == 0, shown.output
     call = re.search(rf"^ms\.catalog\.({name}\(.*\))$", page, flags=re.MULTILINE)[1]
     assert loads(shown.output).family == eval(call, dict(catalog.FAMILIES)).family
+
+
+@pytest.mark.parametrize("name", contracts.FAMILIES)
+def test_contracts_command_prints_the_family_of_the_python_line(name):
+    page = (DOCS / "contracts.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.startswith(f"$ masksynth contracts {name} "))
+    shown = CliRunner().invoke(main, shlex.split(line)[2:])
+    assert shown.exit_code == 0, shown.output
+    call = re.search(rf"^families\.({name}\(.*\))$", page, flags=re.MULTILINE)[1]
+    assert shown.output == dump_contracts(eval(call, dict(contracts.FAMILIES)))
 
 
 def test_prose_is_wrapped_and_no_line_begins_a_list():

@@ -33,7 +33,7 @@ def test_inspect_says_and_prints_the_numbers(folder):
     for part in ("10 positions, 28 allowed pairs", "height 4, width 4 (by matching), 10 Hasse edges", "1 of 1 kept"):
         assert part in said.output
     found = json.loads(run("inspect", folder / "out", "--json", "--block-size", 2).output)
-    assert list(found) == ["subject", "anatomy", "why", "difference"]
+    assert list(found) == ["subject", "anatomy", "why", "difference", "updates"]
     assert found["anatomy"]["hasse_edges"] == 10
     assert found["anatomy"]["blocks"]["size"] == 2
     assert found["why"] is found["difference"] is None

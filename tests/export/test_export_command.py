@@ -121,7 +121,7 @@ def test_cannot_express(answer, tmp_path):
     path.write_bytes(b"before")
     mask = Mask.from_dense(np.tri(30, dtype=bool) & ~np.tri(30, k=-4, dtype=bool))
     said = run(answer(mask), "--to", "varlen", "-o", path, "--force", code=1)
-    fact = "row 4 attends to 1..4, which is no path of a tree: an earlier row and the position itself"
+    fact = "row 4 attends to 1..4: not to itself and to what one earlier row attends to, as in a tree"
     assert said == f"Error: varlen: cannot express: {fact}\n"
     assert path.read_bytes() == b"before"
     assert [place.name for place in tmp_path.iterdir() if "partial" in place.name] == []

@@ -140,7 +140,7 @@ FAULTS = {
     "booleans": ({**SAMPLE, "input_ids": [True, False]}, "$.input_ids: is not a flat list of integers"),
     "strings": ({**SAMPLE, "input_ids": ["1", "2"]}, "$.input_ids: is not a flat list of integers"),
     "an array": ([1, 2], "a sample is an object, not list"),
-    "segments that do not add up": ({**SAMPLE, "segments": [{"length": 1}]}, "segments: expected "),
+    "segments that do not add up": ({**SAMPLE, "segments": [{"length": 1}]}, "$.segments: expected "),
     "segments that see themselves": (
         {**SAMPLE, "segments": [{"length": 2, "sees": [0]}]},
         "sees 0 is not an earlier segment",

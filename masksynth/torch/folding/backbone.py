@@ -114,3 +114,19 @@ def is_transformers(module: Any) -> bool:
 def inner_models(model: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
     """Return the transformers models inside a model, with their names, from the outermost inwards."""
     return [(name, part) for name, part in model.named_modules() if name and is_transformers(part)]
+
+
+def not_called(outer: torch.nn.Module, backbone: torch.nn.Module) -> str:
+    """Return what is wrong if a model ran without calling its folded backbone, and which one to fold instead."""
+    inside = [name for name, part in inner_models(outer) if part is not backbone]
+    remedy = f"pass backbone={inside[-1]!r}" if inside else "pass the module that it calls as backbone="
+    fact = f"{type(outer).__name__} ran without calling its {type(backbone).__name__}, which is folded"
+    return f"{fact}: nothing was merged; {remedy}"
+
+
+def headed_model(outer: torch.nn.Module, backbone: torch.nn.Module) -> torch.nn.Module:
+    """Return the transformers model with the head over a backbone: what was found, or the one in it that has both."""
+    if is_transformers(outer):
+        return outer
+    inside = [part for _, part in _outermost(outer) if part is not backbone and backbone in list(part.modules())]
+    return inside[0] if inside else outer

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.torch.folding.backbone import not_called
 from masksynth.torch.label_logprobs import CHUNK, label_logprobs
 
-CALL = "_call_impl"
-"""What ``torch.nn.Module.__call__`` runs."""
+CALL = "_compiled_call_impl"
+"""What ``torch.nn.Module.__call__`` runs if there is one; compiled or not."""
 
 
 class Hidden:
@@ -70,14 +72,31 @@ def class_logits(outer: Any, backbone: torch.nn.Module, hidden: Tensor) -> Tenso
     backbone : torch.nn.Module
         The module in it that gives the hidden states; not run.
     hidden : (c, H) Tensor
+
+    Raises
+    ------
+    Unsupported
+        If the forward does not call the backbone, or gives no logits for each token.
     """
     ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)
     forward = type(outer).forward
-    arguments: dict[str, Any] = {"use_cache": False}
+    arguments: dict[str, Any] = {"use_cache": False, "return_dict": True}
     if "output_router_logits" in inspect.signature(forward).parameters:
         arguments["output_router_logits"] = False
-    with replaced(backbone, CALL, lambda *args, **kwargs: Hidden(hidden[None])):
-        logits: Tensor = forward(outer, input_ids=ids, **arguments).logits
+    calls = 0
+
+    def give(*_: Any, **__: Any) -> Hidden:
+        nonlocal calls
+        calls += 1
+        return Hidden(hidden[None])
+
+    with replaced(backbone, CALL, give):
+        output = forward(outer, input_ids=ids, **arguments)
+    if calls != 1:
+        raise Unsupported(not_called(outer, backbone))
+    logits: Tensor | None = getattr(output, "logits", None)
+    if logits is None or logits.shape[:2] != ids.shape:
+        raise Unsupported(f"{type(outer).__name__} gives no logits for each token; pass a model with a language head")
     return logits[0]
 
 
@@ -99,8 +118,11 @@ def score_labels(
     temperature : float
         Divides the logits.
     """
-    vocabulary = outer.config.get_text_config().vocab_size
-    rows = max(1, CHUNK // vocabulary)
+    with torch.no_grad():  # one row shows how many classes the head has, and whether it is reached
+        classes = class_logits(outer, backbone, hidden[:1]).shape[-1]
+    if int(label.max()) >= classes:
+        raise InvalidInstance(f"labels: expected token ids below {classes}, got {int(label.max())}", "")
+    rows = max(1, CHUNK // classes)
     bounds = torch.searchsorted(slot, torch.arange(0, len(hidden) + rows, rows, device=slot.device)).tolist()
 
     def score(part: Tensor, own_slot: Tensor, own_label: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.torch.folding.backbone import Found, find_backbone, inner_models, is_transformers
+from masksynth.torch.folding.backbone import Found, find_backbone, is_transformers, not_called
 from masksynth.torch.folding.call_arguments import Call, name_arguments, read_call, reads_pads
 from masksynth.torch.folding.compare_rows import compare_rows
 from masksynth.torch.folding.fold_check import check_call
-from masksynth.torch.folding.merge_call import Limits, Masks, Merged, merge_rows, read_call_rows
+from masksynth.torch.folding.merge_call import Limits, Masks, Merged, check_limit, merge_rows, read_call_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.module_hooks import attach, holder_of, is_attached
 from masksynth.torch.folding.report import FoldReport
@@ -187,10 +187,7 @@ class Fold:
         if self._is_bypassed:
             return
         if not getattr(self._thread, "reached", False):
-            inside = [name for name, part in inner_models(module) if part is not self.backbone]
-            remedy = f"pass backbone={inside[-1]!r}" if inside else "pass the module that it calls as backbone="
-            fact = f"{type(module).__name__} ran without calling its {type(self.backbone).__name__}, which is folded"
-            raise Unsupported(f"{fact}: nothing was merged; {remedy}")
+            raise Unsupported(not_called(module, self.backbone))
         self._thread.reached = False
 
 
@@ -261,8 +258,7 @@ def fold(
     """
     if not min_ratio >= 1:
         raise InvalidInstance(f"min_ratio: expected a number of at least 1, got {min_ratio!r}", "")
-    if max_length is not None and not (type(max_length) is int and max_length > 0):
-        raise InvalidInstance(f"max_length: expected a positive integer, got {max_length!r}", "")
+    check_limit(max_length)
     if getattr(getattr(model, "dynamo_ctx", None), "fullgraph", False):
         remedy = "compile the layers, or the model without fullgraph=True"
         raise Unsupported(

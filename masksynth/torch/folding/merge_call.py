@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from masksynth.errors import Unsupported
+from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.mask.csr import segment_sums
 from masksynth.mask.typing import BoolArray, Int64Array
@@ -52,6 +52,12 @@ class Limits:
 
     max_length: int | None
     min_ratio: float
+
+
+def check_limit(max_length: object) -> None:
+    """Raise if a largest number of positions is no positive integer."""
+    if max_length is not None and not (type(max_length) is int and max_length > 0):
+        raise InvalidInstance(f"max_length: expected a positive integer, got {max_length!r}", "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -11,13 +13,15 @@ from torch import Tensor
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.pack.sample_columns import IGNORED
-from masksynth.torch.folding.backbone import Found, find_backbone
-from masksynth.torch.folding.class_logits import replaced, score_labels
+from masksynth.torch.folding.backbone import Found, find_backbone, headed_model
+from masksynth.torch.folding.class_logits import class_logits, replaced, score_labels
 from masksynth.torch.folding.default_positions import last_hidden
 from masksynth.torch.folding.fold import Fold, fold_of
-from masksynth.torch.folding.merge_call import Limits
+from masksynth.torch.folding.merge_call import Limits, check_limit
 from masksynth.torch.folding.model_facts import ModelFacts
+from masksynth.torch.models.unwrap import inner_model, unwrap
 
+PADDED = "pass padded rows"
 _FACTS: WeakKeyDictionary[torch.nn.Module, ModelFacts] = WeakKeyDictionary()
 """Facts of the backbones of models that are not folded, so that they are read once."""
 
@@ -75,10 +79,10 @@ def merged_logprobs(
     Raises
     ------
     InvalidInstance
-        If a shape or the temperature is wrong.
+        If a shape, a label or the temperature is wrong.
     Unsupported
-        If merged rows cannot be exact in the model; if pads stand before real tokens in a model with absolute
-        positions, without ``position_ids``: a call without them would count the pads.
+        If merged rows cannot be exact in the model, or it gives no logits for each token; if pads stand before real
+        tokens in a model with absolute positions, without ``position_ids``: a call without them would count the pads.
 
     Examples
     --------
@@ -91,18 +95,38 @@ def merged_logprobs(
     >>> torch.allclose(result.log_probs, plain, atol=1e-6), result.label_mask.sum().item()
     (True, 12)
     """
-    for name, value in (("input_ids", input_ids), ("attention_mask", attention_mask), ("labels", labels)):
-        if value is not None and (value.ndim != 2 or value.shape != input_ids.shape):
-            fact = f"{name}: expected the shape [B, T] of input_ids, got {list(value.shape)}"
-            raise InvalidInstance(fact, "", "pass padded rows")
-    if not temperature > 0:
-        raise InvalidInstance(f"temperature: expected a number above 0, got {temperature!r}", "")
+    _check_arguments(input_ids, {"attention_mask": attention_mask, "labels": labels}, position_ids, temperature)
+    check_limit(max_length)
+    unwrap(model)  # refuses tokens that a wrapper puts before the rows
     found = find_backbone(model, backbone)
     folded = fold_of(found.backbone)
     if folded is None:
         with _fold_once(found, model, max_length) as folded:
             return _score(folded, model, (input_ids, attention_mask, labels, position_ids), temperature)
     return _score(folded, model, (input_ids, attention_mask, labels, position_ids), temperature)
+
+
+def _check_arguments(
+    ids: Tensor, beside: dict[str, Tensor | None], position_ids: Tensor | None, temperature: float
+) -> None:
+    """Raise if a shape, a type or the temperature is wrong."""
+    if not isinstance(ids, Tensor) or ids.ndim != 2 or not ids.numel() or ids.is_floating_point():
+        found = f"{ids.dtype} {list(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
+        raise InvalidInstance(f"input_ids: expected integers [B, T], at least one, got {found}", "", PADDED)
+    for name, value in beside.items():
+        if value is not None and value.shape != ids.shape:
+            fact = f"{name}: expected the shape [B, T] of input_ids, {list(ids.shape)}, got {list(value.shape)}"
+            raise InvalidInstance(fact, "", PADDED)
+    rows, length = ids.shape
+    if position_ids is not None and tuple(position_ids.shape[-2:]) not in ((rows, length), (1, length)):
+        fact = f"position_ids: expected the shape [B, T] of input_ids, {[rows, length]}, got {list(position_ids.shape)}"
+        raise InvalidInstance(fact, "", "give one for each token of the padded rows")
+    labels = beside["labels"]
+    if labels is not None and bool(((labels < 0) & (labels != IGNORED)).any()):
+        least = int(labels[(labels < 0) & (labels != IGNORED)][0])
+        raise InvalidInstance(f"labels: expected token ids or {IGNORED}, got {least}", "", f"write {IGNORED} for none")
+    if not (isinstance(temperature, Tensor | Real) and temperature > 0):
+        raise InvalidInstance(f"temperature: expected a number above 0, got {temperature!r}", "")
 
 
 def _fold_once(found: Found, model: Any, max_length: int | None) -> Fold:
@@ -118,26 +142,24 @@ def _score(
 ) -> MergedLogprobs:
     input_ids, attention_mask, labels, position_ids = rows
     real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
-    labels = input_ids if labels is None else labels
+    labels = (input_ids if labels is None else labels).long()
     scored = (labels[:, 1:] != IGNORED) & real[:, 1:] & real[:, :-1]
     if position_ids is None:
         position_ids = _count_positions(folded.facts, input_ids, real)
     arguments = {"input_ids": input_ids, "attention_mask": real.long(), "position_ids": position_ids}
-    backbone, outer = folded.backbone, folded.outer
-    if outer is None:
-        raise InvalidInstance(f"{type(backbone).__name__} has no head", "", "pass the model with its head")
+    if folded.outer is None:
+        raise InvalidInstance(f"{type(folded.backbone).__name__} has no head", "", "pass the model with its head")
+    outer = headed_model(folded.outer, folded.backbone)
 
-    def forward(**_: Any) -> MergedLogprobs:
+    @torch.compiler.disable(reason="rows are merged on the host")  # type: ignore[untyped-decorator]
+    def forward(*_: Any, **__: Any) -> MergedLogprobs:
         hidden, source = _run(folded, {**arguments, "use_cache": False})
         places, slot = torch.unique(source[:, :-1][scored], return_inverse=True)
-        if not len(places):  # the graph must hold the parameters, since other ranks may have labels
-            zero = torch.zeros(
-                scored.shape, dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device
-            )
-            return MergedLogprobs(zero + 0 * hidden.sum(), zero, scored)
+        if not len(places):
+            return _score_nothing(outer, folded.backbone, hidden, scored)
         order = torch.argsort(slot, stable=True)
         label = labels[:, 1:][scored][order]
-        logprobs, entropies = score_labels(outer, backbone, hidden[places], slot[order], label, temperature)
+        logprobs, entropies = score_labels(outer, folded.backbone, hidden[places], slot[order], label, temperature)
         index = scored.flatten().nonzero()[:, 0]
         values = (logprobs.new_zeros(len(order)).index_copy(0, order, logprobs), entropies[slot])
         first, second = (
@@ -145,14 +167,41 @@ def _score(
         )
         return MergedLogprobs(first, second, scored)
 
+    return _call_inside(model, outer, forward, arguments)
+
+
+def _call_inside(
+    model: Any, outer: Any, forward: Callable[..., MergedLogprobs], arguments: dict[str, Any]
+) -> MergedLogprobs:
+    """Return what a function gives that is called as the forward of a transformers model, through its wrappers.
+
+    Wrappers of training (parallel, PEFT) call the model themselves. A module that contains it (a value head, a
+    Lightning module) would read its output, or has no forward, and is passed over.
+    """
+    owner = inner_model(model)
     with replaced(outer, "forward", forward):
-        result: MergedLogprobs = model(**arguments)
+        if owner is outer:
+            result: MergedLogprobs = model(**arguments)
+            return result
+        with replaced(owner, "forward", torch.compiler.disable(lambda *_, **__: outer(**arguments))):  # type: ignore[no-untyped-call]
+            result = model(**arguments)
     return result
+
+
+def _score_nothing(outer: Any, backbone: torch.nn.Module, hidden: Tensor, scored: Tensor) -> MergedLogprobs:
+    """Return zeros whose graph holds all parameters, since other ranks may have labels."""
+    logits = class_logits(outer, backbone, hidden[:1])
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    zero = torch.zeros(scored.shape, dtype=wide, device=hidden.device)
+    kept = zero + 0 * (hidden.sum() + logits.logsumexp(-1).sum())
+    return MergedLogprobs(kept, kept.clone(), scored)
 
 
 def _run(folded: Fold, arguments: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Return hidden states of merged positions, ``[n, H]``, and the index of each token among them, ``[B, T]``."""
     shape = arguments["input_ids"].shape
+    if hasattr(folded.backbone, "unshard"):
+        folded.backbone.unshard()  # what compares rows expects a backbone whose forward is about to run
     merged = folded.merge(arguments)
     plain = torch.arange(shape.numel(), device=arguments["input_ids"].device)
     if isinstance(merged, str):

@@ -17,10 +17,12 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import factorize
 from masksynth.mask.typing import Float64Array, Int64Array
 from masksynth.tasks.canonical import canonical
+from masksynth.torch.attention import layer_masks
 from masksynth.torch.merged_batch import Batch
 from masksynth.torch.model_check.compare_outputs import Model, output_rows, row_distances
-from masksynth.torch.models.architecture import KINDS
+from masksynth.torch.models.architecture import KINDS, REGISTERED
 from masksynth.torch.training_batch import TrainingBatch
+from masksynth.torch.vocabulary import embed_inputs
 
 NAMES = ("input_ids", "inputs_embeds", "tokens")
 """Names under which the inputs that are changed may be passed."""
@@ -189,7 +191,8 @@ def default_inputs(model: Model, batch: Batch | TrainingBatch) -> dict[str, Any]
     Raises
     ------
     InvalidInstance
-        For an answer with a layer pattern of more than one table, which such a call cannot pass.
+        For an answer with a layer pattern of more than one table, unless the model takes a mask per layer
+        (`use_registered_attention`).
 
     Examples
     --------
@@ -201,14 +204,23 @@ def default_inputs(model: Model, batch: Batch | TrainingBatch) -> dict[str, Any]
     """
     if isinstance(batch, TrainingBatch):
         return batch.model_inputs
+    implementation = str(getattr(getattr(model, "config", None), "_attn_implementation", "sdpa"))
+    kind, dtype = KINDS.get(implementation.removeprefix(REGISTERED), "sdpa"), getattr(model, "dtype", torch.float32)
     if batch.tables > 1:
-        fact = f"the mask has {batch.tables} tables, and attention_mask holds one"
-        raise InvalidInstance(fact, "", "pass inputs={...} as you call your model")
+        if not implementation.startswith(REGISTERED):
+            fact = f"the mask has {batch.tables} tables, and attention_mask holds one"
+            remedy = "pass inputs={...} as you call your model, or call use_registered_attention(model)"
+            raise InvalidInstance(fact, "", remedy)
+        masks = layer_masks(batch, kind, dtype)
+        return {**_embedded_inputs(batch), "position_ids": batch.position_ids[None], "attention_mask": masks}
     if batch.vocabulary is None:
-        ids = torch.tensor([factorize(canonical(value) for value in batch.inputs)], device=batch.device)
-        implementation = getattr(getattr(model, "config", None), "_attn_implementation", "sdpa")
-        batch = replace(
-            batch, attention=KINDS.get(implementation, "sdpa"), dtype=getattr(model, "dtype", torch.float32)
-        )
-        return batch.call_arguments(input_ids=ids)
+        return replace(batch, attention=kind, dtype=dtype).call_arguments(**_embedded_inputs(batch))
     return batch.model_inputs
+
+
+def _embedded_inputs(batch: Batch) -> dict[str, Tensor]:
+    """Return token ids or embeddings of an answer by its vocabulary, or token ids by order of first appearance."""
+    if batch.vocabulary is None:
+        return {"input_ids": torch.tensor([factorize(canonical(value) for value in batch.inputs)], device=batch.device)}
+    name, values = embed_inputs(batch.inputs, batch.vocabulary, batch.device)
+    return {name: values[None]}

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from masksynth.torch.trainers.group_order import why_rows_stay_shuffled
     from masksynth.torch.trainers.lightning_callbacks import FoldCallback, TokenMeanCallback
     from masksynth.torch.trainers.packed_trainer import PackedTrainer
+    from masksynth.torch.trainers.prefix_order import prefix_batches
     from masksynth.torch.trainers.token_mean import TokenMean
     from masksynth.torch.trainers.trainer_fold import TrainerFold, fold_trainer
 
@@ -17,6 +18,7 @@ _HOMES = {
     "group_order": ("why_rows_stay_shuffled",),
     "lightning_callbacks": ("FoldCallback", "TokenMeanCallback"),
     "packed_trainer": ("PackedTrainer",),
+    "prefix_order": ("prefix_batches",),
     "token_mean": ("TokenMean",),
     "trainer_fold": ("TrainerFold", "fold_trainer"),
 }
@@ -29,6 +31,7 @@ __all__ = [
     "TokenMeanCallback",
     "TrainerFold",
     "fold_trainer",
+    "prefix_batches",
     "why_rows_stay_shuffled",
 ]
 

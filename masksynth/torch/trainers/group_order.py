@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from masksynth.mask.typing import Int64Array
+from masksynth.torch.trainers.data_order import own_method, why_data_stays
 
 ROW_LOSSES = ("grpo", "sapo", "dr_grpo", "cispo", "dapo", "vespo", "luspo")
 """Losses of GRPO that are sums over rows, each divided by a number that does not depend on the micro-batch."""
@@ -19,36 +20,34 @@ ROW_LOSSES = ("grpo", "sapo", "dr_grpo", "cispo", "dapo", "vespo", "luspo")
 def why_rows_stay_shuffled(trainer: Any) -> str | None:
     """Return why the rows of a trainer's micro-batches cannot be regrouped, or None if they can.
 
-    TRL's GRPO and RLOO shuffle the generated rows over micro-batches. Let the loss of micro-batch m be
-    ``sum_{row in m} f(row) / c``, where f reads one row and c is the same for all micro-batches. Then the gradient of
-    an optimizer step, the sum over its micro-batches, is the same for each distribution of its rows. Everything else is
-    refused.
+    TRL's GRPO and RLOO shuffle the generated rows over micro-batches, other trainers the rows of a data set. Let the
+    loss of micro-batch m be ``sum_{row in m} f(row) / c``, where f reads one row and c is the same for all
+    micro-batches. Then the gradient of an optimizer step, the sum over its micro-batches, is the same for each
+    distribution of its rows. Everything else is refused.
 
     Parameters
     ----------
-    trainer : trl.GRPOTrainer or trl.RLOOTrainer
+    trainer : transformers.Trainer
 
     Returns
     -------
     str or None
         The reason, as the rest of the sentence "rows stay shuffled: ...".
     """
+    if not hasattr(trainer, "_buffered_inputs"):
+        return why_data_stays(trainer)
     trl: Any = import_module("trl")
     kind = next((kind for kind in (trl.GRPOTrainer, trl.RLOOTrainer) if isinstance(trainer, kind)), None)
     if kind is None:
         return f"{type(trainer).__name__} is neither GRPOTrainer nor RLOOTrainer"
-    own = [name for name in ("_compute_loss", "compute_loss", "_prepare_inputs") if _differs(trainer, kind, name)]
-    if own:
-        return f"{type(trainer).__name__} has its own {own[0]}"
+    name = own_method(trainer, kind, ("_compute_loss", "compute_loss", "_prepare_inputs"))
+    if name is not None:
+        return f"{type(trainer).__name__} has its own {name}"
     args = trainer.args
     if args.gradient_accumulation_steps % args.steps_per_generation:
         steps, accumulated = args.steps_per_generation, args.gradient_accumulation_steps
         return f"the {steps} micro-batches of a generation are more than one optimizer step of {accumulated}"
     return _why_rows_depend(trainer)
-
-
-def _differs(trainer: Any, kind: Any, name: str) -> bool:
-    return getattr(type(trainer), name) is not getattr(kind, name) or name in vars(trainer)
 
 
 def _why_rows_depend(trainer: Any) -> str | None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
-from transformers import Trainer, TrainingArguments
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import EvalLoopOutput
 
 from masksynth.errors import InvalidInstance, Unsupported
@@ -19,18 +20,10 @@ from masksynth.torch.loss_edges import packed_loss, total_weight
 from masksynth.torch.models.unwrap import inner_model
 from masksynth.torch.packed_dataset import PackedDataset
 from masksynth.torch.sampling import PackedSampler
+from masksynth.torch.trainers.prefix_order import EpochBatches
 from masksynth.torch.training_batch import TrainingBatch
 
 Packed = PackedDataset | str | Path
-
-
-class EpochBatches(BatchSampler):
-    """Batches of a sampler that shuffles by epoch; it stays reachable where the Trainer skips batches to resume."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch."""
-        sampler: Any = self.sampler
-        sampler.set_epoch(epoch)
 
 
 class PackedLoader(DataLoader[TrainingBatch]):
@@ -42,6 +35,32 @@ class PackedLoader(DataLoader[TrainingBatch]):
         batches.set_epoch(epoch)
 
 
+class ProcessCount(TrainerCallback, ExportableState):
+    """Store the number of processes in checkpoints, and refuse those of another number.
+
+    The Trainer counts optimizer steps; how many batches they had depends on the number of processes.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint stores."""
+        return {"args": {"processes": self.processes}, "attributes": {}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Raise if the state is of a checkpoint of another number of processes."""
+        callbacks: Any = state.stateful_callbacks or {}
+        stored = callbacks.get(type(self).__name__)  # checkpoints of before have none
+        processes = args.world_size if stored is None else stored["args"]["processes"]
+        if processes != args.world_size:
+            fact = f"the checkpoint is of {processes} processes, this run has {args.world_size}"
+            remedy = f"resume with {processes}, or start a new run from its model (without resume_from_checkpoint)"
+            raise Unsupported(f"{fact}: its steps are other batches; {remedy}")
+
+
 class PackedTrainer(Trainer):
     """Train on folders that ``masksynth pack`` wrote, with the arguments of ``transformers.Trainer``.
 
@@ -49,7 +68,7 @@ class PackedTrainer(Trainer):
     accumulation steps and processes: the gradient is that of the separate samples, however unevenly batches are
     distributed. Evaluation is the same mean over the whole folder. Each batch is trained once in an epoch, and the last
     round of several processes is filled with batches without labels. A checkpoint within an epoch is resumed with the
-    batches that are left, on the same number of processes.
+    batches that are left; on another number of processes it is refused.
 
     ``per_device_train_batch_size`` batches of the folder are concatenated to one sequence: usually 1. Batches are
     shuffled by ``data_seed``, else ``seed``, and the epoch.
@@ -73,7 +92,8 @@ class PackedTrainer(Trainer):
     Raises
     ------
     Unsupported
-        For label smoothing, ``compute_metrics`` (there are no rows of samples), ``predict``, or DataParallel.
+        For label smoothing, ``compute_metrics`` (there are no rows of samples), ``predict``, DataParallel, or a
+        checkpoint of another number of processes.
 
     Examples
     --------
@@ -110,6 +130,7 @@ class PackedTrainer(Trainer):
         collator = Collator(model=model) if data_collator is None else data_collator
         data = {"train_dataset": _open(train_dataset), "eval_dataset": named, "data_collator": collator}
         super().__init__(model=model, args=args, **data, **options)
+        self.add_callback(ProcessCount(args.world_size))
         self._omits_logits = "logits_to_keep" in inspect.signature(inner_model(model).forward).parameters
 
     def get_train_dataloader(self) -> PackedLoader:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-from masksynth.errors import MasksynthWarning, Unsupported
+import torch
+
+from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.torch.folding.fold import Fold, fold
 from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.trainers.data_order import check_prefix_order, has_one_micro_batch, prefix_loader, step_loader
 from masksynth.torch.trainers.group_order import regrouped_inputs, why_rows_stay_shuffled
 
 TOKENS, POSITIONS = "merged/tokens", "merged/positions"
@@ -91,6 +94,7 @@ def fold_trainer(
     trainer: Any,
     *,
     keep_groups: bool | None = None,
+    order: Literal["prefix"] | None = None,
     max_length: int | None = None,
     min_ratio: float = 1.1,
     strict: bool = False,
@@ -98,20 +102,29 @@ def fold_trainer(
     """Run each micro-batch of a trainer merged: fold its model and its reference model.
 
     Losses, gradients and metrics are those of the rows (``masksynth.torch.fold``). The log gets ``merged/tokens`` and
-    ``merged/positions``: real tokens of the folded calls of this process since the last log, and the positions that
-    were run for them.
+    ``merged/positions``: real tokens of the folded calls of all processes since the last log, and the positions that
+    were run for them. Reports are of this process.
 
-    TRL's GRPO and RLOO shuffle the answers to a prompt over the micro-batches of a generation, where they share little.
-    They are put together again where the gradient is that of any order (`why_rows_stay_shuffled`). Metrics that TRL
-    averages over micro-batches (entropy, clip ratios) depend on the order by as much as on its shuffle.
+    Rows merge if they are in one micro-batch. The rows of an optimizer step, those of accumulation steps and processes
+    together, are put into its micro-batches so that these share much, where the gradient is that of any distribution
+    (`why_rows_stay_shuffled`): in GRPO and RLOO the answers to a prompt, which TRL shuffles; in SFT, DPO, Reward and
+    ``transformers.Trainer`` rows with common prefixes. Which rows make a step is not changed by this. Metrics that are
+    averaged over micro-batches (entropy, clip ratios, accuracies) depend on the distribution as much as on a shuffle.
+
+    With ``order="prefix"`` the micro-batches of an epoch are made of rows that share prefixes, and shuffled by
+    ``data_seed``, else ``seed``, and epoch (with ``train_sampling_strategy="sequential"`` they are in the order of
+    their first rows). An epoch has the same rows, but optimizer steps have others than with the trainer's own order,
+    and are less mixed.
 
     Parameters
     ----------
     trainer : transformers.Trainer
         Also those of TRL: SFT, DPO, KTO, Reward, RLOO, GRPO. Before ``train()``.
     keep_groups : bool, optional
-        Whether the rows of a group are put together in GRPO and RLOO. By default where it is exact, otherwise with a
-        warning that says why not; True: else an error; False: never.
+        Whether the rows of an optimizer step are put together. By default where it is exact, otherwise with a warning
+        that says why not; True: else an error; False: never.
+    order : "prefix", optional
+        Order of the data set; by default the trainer's own.
     max_length, min_ratio, strict
         As for ``masksynth.torch.fold``.
 
@@ -123,7 +136,8 @@ def fold_trainer(
     Raises
     ------
     Unsupported
-        If a model of the trainer cannot be folded; if ``keep_groups`` and it is not exact.
+        If a model of the trainer cannot be folded; if ``keep_groups`` and it is not exact; if something else orders the
+        data set.
 
     Examples
     --------
@@ -144,7 +158,7 @@ def fold_trainer(
     if getattr(trainer.args, "neftune_noise_alpha", None) is not None:
         raise Unsupported("neftune_noise_alpha: the noise depends on the length of the sequence; set it to None")
     options: dict[str, Any] = {"max_length": max_length, "min_ratio": min_ratio, "strict": strict}
-    together, reason = _regroups(trainer, keep_groups)
+    replaced, reason = _order_rows(trainer, keep_groups, order)
     models = {"policy": trainer.model, "reference": getattr(trainer, "ref_model", None)}
     folded = TrainerFold({})
     try:
@@ -156,30 +170,34 @@ def fold_trainer(
         folded.close()
         raise
     folded.shuffled = reason
-    if together:
-        folded.replace(trainer, "_prepare_inputs", regrouped_inputs(trainer))
+    for name, method in replaced.items():
+        folded.replace(trainer, name, method)
     _log_counts(trainer, folded)
     return folded
 
 
-def _regroups(trainer: Any, wanted: bool | None) -> tuple[bool, str | None]:
-    """Return whether rows are to be put together, and otherwise why those of a group stay apart, if they do."""
-    if not hasattr(trainer, "_buffered_inputs"):
-        if wanted:
-            raise Unsupported(f"keep_groups=True: {type(trainer).__name__} does not shuffle rows over micro-batches")
-        return False, None
-    if trainer.args.steps_per_generation == 1:
-        return False, None  # all rows are in one micro-batch
+def _order_rows(trainer: Any, wanted: bool | None, order: str | None) -> tuple[dict[str, Any], str | None]:
+    """Return the methods that put rows together, by name, and otherwise why rows that share stay apart, if they do."""
+    if order is not None:
+        if order != "prefix":
+            raise InvalidInstance(f"order: expected 'prefix' or None, got {order!r}", "")
+        check_prefix_order(trainer)
+        return {"get_train_dataloader": prefix_loader(trainer)}, None
+    generates = hasattr(trainer, "_buffered_inputs")
+    if trainer.args.steps_per_generation == 1 if generates else has_one_micro_batch(trainer):
+        return {}, None  # all rows are in one micro-batch
     if wanted is False:
-        return False, "keep_groups=False"
+        return {}, "keep_groups=False"
     reason = why_rows_stay_shuffled(trainer)
+    if reason is None and generates:
+        return {"_prepare_inputs": regrouped_inputs(trainer)}, None
     if reason is None:
-        return True, None
+        return {"get_train_dataloader": step_loader(trainer)}, None
     if wanted:
         raise Unsupported(f"keep_groups=True would change the gradient: {reason}")
     text = f"rows stay shuffled over micro-batches, so fewer are merged: {reason} (keep_groups=False says so yourself)"
-    warnings.warn(text, MasksynthWarning, stacklevel=3)
-    return False, reason
+    warnings.warn(text, MasksynthWarning, stacklevel=4)
+    return {}, reason
 
 
 def _log_counts(trainer: Any, folded: TrainerFold) -> None:
@@ -187,13 +205,35 @@ def _log_counts(trainer: Any, folded: TrainerFold) -> None:
     log, evaluate = trainer.log, trainer.evaluate
 
     def log_counts(logs: dict[str, float], *args: Any, **kwargs: Any) -> Any:
-        if "train_runtime" not in logs:  # the summary at the end has no interval of its own
-            logs.update(folded.take_counts(any(name.startswith("eval_") for name in logs)))
+        evaluated = any(name.startswith("eval_") and name.endswith("_runtime") for name in logs)
+        # the trainer's own logs, which all processes make together; not what a user logs, perhaps in one process
+        if evaluated or {"loss", "learning_rate"} <= logs.keys():
+            logs.update(_sum_over_processes(trainer, folded.take_counts(evaluated)))
         return log(logs, *args, **kwargs)
 
     def evaluate_apart(*args: Any, **kwargs: Any) -> Any:
+        _warn_of_evaluation_first(trainer)
         folded.set_training_aside()
         return evaluate(*args, **kwargs)
 
     folded.replace(trainer, "log", log_counts)
     folded.replace(trainer, "evaluate", evaluate_apart)
+
+
+def _sum_over_processes(trainer: Any, counts: dict[str, int]) -> dict[str, int]:
+    if trainer.args.world_size == 1:
+        return counts
+    summed = trainer.accelerator.reduce(torch.tensor([*counts.values()], device=trainer.args.device))
+    return dict(zip(counts, summed.tolist(), strict=True))
+
+
+def _warn_of_evaluation_first(trainer: Any) -> None:
+    """Warn where an evaluation leaves the model outside DistributedDataParallel for good.
+
+    accelerate 1.15 marks the model as prepared, and transformers 5.23 wraps it no more when training begins.
+    """
+    replicated = trainer.args.world_size > 1 and not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+    if replicated and not trainer.accelerator._models:
+        fact = "evaluate() before train() leaves the model outside DistributedDataParallel in transformers"
+        remedy = "processes would train apart; train first, or evaluate in another Trainer"
+        warnings.warn(f"{fact}: {remedy}", MasksynthWarning, stacklevel=3)

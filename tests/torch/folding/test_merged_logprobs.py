@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import LlamaForSequenceClassification
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch import fold, merged_logprobs
@@ -101,7 +102,7 @@ def test_rows_that_share_nothing_and_rows_without_labels():
     empty = merged_logprobs(model, *rows, torch.full_like(rows.input_ids, -100))
     empty.log_probs.sum().backward()
     assert (empty.log_probs.count_nonzero(), empty.label_mask.sum()) == (0, 0)
-    assert all(part.grad is not None for part in model.model.parameters())
+    assert all(part.grad is not None for part in model.parameters())
 
 
 def test_pads_before_tokens_of_a_model_with_absolute_positions():
@@ -121,11 +122,76 @@ def test_through_adapters():
     assert torch.allclose(merged_logprobs(model, *rows).log_probs, own(model, rows, rows.input_ids)[0], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_learned_tokens_of_a_wrapper_are_refused():
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    wrapped = get_peft_model(make_model(EXACT["Llama"], "sdpa"), prompt)
+    with pytest.raises(Unsupported, match="PeftModelForCausalLM prepends learned tokens"):
+        merged_logprobs(wrapped, *pad(texts()))
+
+
+class ValueHead(torch.nn.Module):
+    """Reads what the model returns, which has hidden states and logits."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.pretrained_model, self.head = model, torch.nn.Linear(model.config.hidden_size, 1)
+
+    def forward(self, input_ids, **arguments):
+        output = self.pretrained_model(input_ids, output_hidden_states=True, **arguments)
+        return output.logits, self.head(output.hidden_states[-1])
+
+
+class Training(torch.nn.Module):
+    """A module without a forward."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+
+@pytest.mark.parametrize("wrap", [ValueHead, Training])
+def test_through_modules_that_contain_the_model(wrap):
+    model, rows = make_model(EXACT["Llama"], "sdpa"), pad(texts())
+    result = merged_logprobs(wrap(model), *rows)
+    assert torch.allclose(result.log_probs, own(model, rows, rows.input_ids)[0], atol=1e-6)
+
+
+def test_compiled():
+    model, rows = make_model(EXACT["Llama"], "sdpa"), pad(texts())
+    expected = own(model, rows, rows.input_ids)[0]
+    assert torch.allclose(merged_logprobs(torch.compile(model, backend="eager"), *rows).log_probs, expected, atol=1e-6)
+    model.model.compile(backend="eager")  # a module that is compiled in place is called in another way
+    with torch.compiler.set_stance("force_eager"):
+        result = merged_logprobs(model, *rows)
+        assert torch.allclose(result.log_probs, expected, atol=1e-6)
+        result.log_probs.sum().backward()
+
+
+def test_a_head_that_is_not_reached_is_an_error():
+    rows = pad(texts(), token=1)
+    with pytest.raises(Unsupported, match=r"OPTForCausalLM ran without calling its OPTModel.*'model\.decoder'"):
+        merged_logprobs(make_model(EXACT["OPT"], "sdpa"), *rows)
+    scorer = LlamaForSequenceClassification(make_model(EXACT["Llama"], "sdpa").config)
+    with pytest.raises(Unsupported, match="LlamaForSequenceClassification gives no logits for each token"):
+        merged_logprobs(scorer, *pad(texts()))
+
+
 def test_arguments_are_checked():
     model, rows = make_model(EXACT["Llama"], "sdpa"), pad(texts())
-    with pytest.raises(InvalidInstance, match=r"labels: expected the shape \[B, T\] of input_ids, got \[6, 5\]"):
+    with pytest.raises(InvalidInstance, match=r"labels: expected the shape \[B, T\] of input_ids, .* got \[6, 5\]"):
         merged_logprobs(model, *rows, rows.input_ids[:, :5])
     with pytest.raises(InvalidInstance, match="temperature: expected a number above 0, got 0"):
         merged_logprobs(model, *rows, temperature=0)
     with pytest.raises(InvalidInstance, match="LlamaModel has no head"):
         merged_logprobs(model.model, *rows)
+    with pytest.raises(InvalidInstance, match="labels: expected token ids or -100, got -1"):
+        merged_logprobs(model, *rows, rows.input_ids.masked_fill(rows.attention_mask == 0, -1))
+    with pytest.raises(InvalidInstance, match="labels: expected token ids below 60, got 60"):
+        merged_logprobs(model, *rows, rows.input_ids.clamp(min=60))
+    with pytest.raises(InvalidInstance, match=r"position_ids: expected the shape \[B, T\] of input_ids"):
+        merged_logprobs(model, *rows, position_ids=torch.arange(4)[None])
+    with pytest.raises(InvalidInstance, match="max_length: expected a positive integer, got 0"):
+        merged_logprobs(model, *rows, max_length=0)
+    with pytest.raises(InvalidInstance, match=r"input_ids: expected integers \[B, T\], at least one, got list"):
+        merged_logprobs(model, [[5, 6, 7]])

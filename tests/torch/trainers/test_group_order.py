@@ -48,9 +48,7 @@ def test_a_loss_of_the_users_own_is_not_trusted():
         fold_trainer(trainer)
 
 
-def test_trainers_that_do_not_shuffle_have_nothing_to_keep():
-    with pytest.raises(Unsupported, match="Trainer does not shuffle rows over micro-batches"):
-        fold_trainer(stacks.transformers_trainer(stacks.llama()), keep_groups=True)
+def test_one_micro_batch_a_generation_has_nothing_to_keep():
     with warnings.catch_warnings(), fold_trainer(stacks.grpo(stacks.llama(), gradient_accumulation_steps=1)) as folded:
         assert folded.shuffled is None
 

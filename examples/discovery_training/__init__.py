@@ -1,0 +1,1 @@
+"""Does a discovered structure train? Small models, equal FLOPs, one score for all."""

@@ -1,0 +1,186 @@
+"""``masksynth discover``: find a structure for contracts."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from masksynth.cli.search_files import EXIT
+from masksynth.terminal import (
+    JSON,
+    QUIET,
+    check_outputs,
+    input_files,
+    plain,
+    print_json,
+    progress,
+    read_contracts,
+    to_the_end,
+)
+from masksynth.terminal.gather import gather
+
+if TYPE_CHECKING:
+    from masksynth.contracts import Contracts
+    from masksynth.discover.answer import Discovery
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Where ``masksynth discover`` writes.
+
+    Parameters
+    ----------
+    output : path, optional
+        The folder.
+    resume, force : bool
+        Whether to continue the search in the folder, or to replace it.
+    """
+
+    output: Path | None
+    resume: bool
+    force: bool
+
+    def check(self, inputs: list[Path]) -> None:
+        """Raise before any work is done if the folder cannot be written."""
+        from masksynth.discover.write import is_discovery_file
+        from masksynth.files import check_folder
+
+        if self.output is None and (self.resume or self.force):
+            raise click.UsageError("--resume and --force need -o")
+        if self.resume and self.force:
+            raise click.UsageError("--resume continues the folder and --force replaces it; give one of them")
+        check_outputs(inputs, self.output)
+        if self.output is not None:
+            check_folder(self.output, self.force or self.resume, inputs, is_discovery_file)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How ``masksynth discover`` searches."""
+
+    objective: str
+    positions: int | None
+    backend: str
+    time_limit: float
+    jobs: int | None
+    dask: str | None
+    seed: int
+
+
+@click.command("discover")
+@click.argument("contracts", type=click.Path(allow_dash=True))
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Write the answer as a folder.")
+@click.option(
+    "--objective",
+    type=click.Choice(["cost", "pairs", "pareto"]),
+    default="cost",
+    show_default=True,
+    help="Least cost; most reads of mixed contexts; or all trade-offs of positions, pairs and layers.",
+)
+@click.option(
+    "--positions",
+    type=click.IntRange(1, 1_000_000),
+    metavar="COUNT",
+    help="Positions for --objective pairs [default: one per element and blank target].",
+)
+@click.option(
+    "--layers", type=click.IntRange(1, 10_000), metavar="COUNT", help="Number of layers [default: CONTRACTS']."
+)
+@click.option(
+    "--masks",
+    type=click.Choice(["one", "layered"]),
+    help="One mask, safe at any depth, or a mask per layer [default: layered if layers are given].",
+)
+@click.option("--backend", default="auto", show_default=True, help="auto, search, or the name of an exact search.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, 1e9),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="Stop the search after this time.",
+)
+@click.option("--jobs", type=click.IntRange(1, 4096), metavar="COUNT", help="Worker processes [default: 1].")
+@click.option("--dask", metavar="tcp://HOST:PORT", help="Search on the workers of this Dask scheduler.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), metavar="INTEGER", default=0, show_default=True, help="Random seed."
+)
+@click.option("--resume", is_flag=True, help="Continue the search whose journal is in the folder of -o.")
+@click.option("--force", is_flag=True, help="Replace the folder of -o.")
+@JSON
+@QUIET
+@gather("files", FolderOptions)
+@gather("search", SearchOptions)
+def discover_command(
+    contracts: str,
+    layers: int | None,
+    masks: Any,
+    files: FolderOptions,
+    search: SearchOptions,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Find the cheapest structure for CONTRACTS (a JSON file, or - for stdin), with a lower bound.
+
+    \b
+    masksynth contracts leave_one_out --n 64 | masksynth discover - --layers 6 -o out
+    masksynth discover contracts.json --objective pairs --layers 4 --json
+    masksynth verify out/contracts.json out
+
+    CONTRACTS say what each prediction needs and hides. -o DIR writes contracts.json, instance.json, the answer to it,
+    and discovery.json. After Ctrl-C or --time-limit the best structure so far is returned, marked FEASIBLE, and
+    --resume continues.
+    """
+    from masksynth.discover.write import write_discovery
+    from masksynth.terminal.claim_target import claim_target
+
+    inputs = input_files(contracts)
+    files.check([path for path in inputs if files.output is None or path.parent != files.output])
+    question = read_contracts(contracts, layers, masks)
+    with claim_target(files.output):
+        discovery = _search(question, files, search, quiet)
+        with to_the_end():
+            if files.output is not None and discovery.best is not None:
+                write_discovery(discovery, files.output, force=True)
+            _show(discovery, files.output, as_json, quiet)
+    sys.exit(EXIT[discovery.status])
+
+
+def _search(question: Contracts, files: FolderOptions, search: SearchOptions, quiet: bool) -> Discovery:
+    """Run the search; SIGTERM ends it as Ctrl-C does."""
+    from masksynth.backends import Limits
+    from masksynth.discover.discover import discover
+    from masksynth.discover.journal import Journal
+    from masksynth.workers.dask import connected
+
+    with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
+        executor, jobs = stack.enter_context(connected(search.dask)) if search.dask else (None, 1)
+        show = stack.enter_context(progress(f"discovering {plain(question.name)} ...", quiet))
+        return discover(
+            question,
+            objective=search.objective,
+            positions=search.positions,
+            backend=search.backend,
+            limits=Limits(search.time_limit, search.jobs or jobs, search.seed),
+            executor=executor,
+            journal=None if files.output is None else Journal(files.output, files.resume),
+            progress=show,
+        )
+
+
+def _show(discovery: Discovery, output: Path | None, as_json: bool, quiet: bool) -> None:
+    """Print a discovery as JSON or as text."""
+    from masksynth.cli.discovery_text import discovery_text
+    from masksynth.discover.answer import record
+
+    if as_json:
+        print_json(record(discovery))
+    elif not quiet:
+        click.echo(discovery_text(discovery, output))

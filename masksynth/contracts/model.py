@@ -1,0 +1,276 @@
+"""Contracts as values: elements, targets with what they need and hide, depth, masks, weights and demands.
+
+For elements E = {0, .., n - 1} and targets t = 0, .., T - 1, a *contract* is a pair of disjoint subsets need(t) and
+hide(t) of E; the rest of E is free. Subsets are rows of packed bits (bit k % 64 of word k / 64 is element k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
+from typing import Any, Literal
+
+import numpy as np
+
+from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Int64Array, UInt64Array
+from masksynth.tasks.canonical import canonical_texts, shown
+from masksynth.tasks.model import MAX_POSITION
+
+SCHEMA = 1
+"""Version of documents of contracts."""
+MAX_LAYERED = 10_000
+"""Maximal number of layers that have a mask each."""
+MAX_ELEMENTS = 1 << 20
+"""Maximal number of elements."""
+MAX_CONTRACT_BITS = 1 << 30
+"""Maximal number of targets times elements: need and hide then take 128 MiB each."""
+Place = Literal["query", "any"]
+Masks = Literal["one", "layered"]
+Count = Literal["structure", "layer"]
+
+
+@dataclass(frozen=True)
+class Elements:
+    """What a text, a grid, a tree or a graph consists of.
+
+    Parameters
+    ----------
+    values : tuple of JSON values
+        The n elements; distinct by canonical text.
+    positions : tuple of int
+        Position id of each element.
+    space : mapping
+        ``{}``, ``{"grid": [8, 8]}``, ``{"tree": [None, 0, 0]}`` (parents) or ``{"graph": {"n": 5, "edges": [[0, 1]]}}``
+        says where the elements lie. Its metric serves searches and pictures alone.
+    coordinates : tuple of tuple of int
+        Position ids of several dimensions, in lexicographic order: id p stands for ``coordinates[p]``. Empty: ids have
+        one dimension.
+    """
+
+    values: tuple[Any, ...]
+    positions: tuple[int, ...]
+    space: Mapping[str, Any] = field(default_factory=dict)
+    coordinates: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def count(self) -> int:
+        """n, the number of elements."""
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A prediction.
+
+    Parameters
+    ----------
+    label : JSON value
+        What is predicted; distinct among targets.
+    place : str
+        ``query``: by a blank with the target's position id. ``any``: an element of its need may be embedded there.
+    position : int
+        Position id of its blank.
+    """
+
+    label: Any
+    place: Place = "query"
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        if self.place not in ("query", "any"):
+            fact = f"place: expected query or any, got {shown(self.place)}"
+            raise InvalidInstance(fact, "$.place", "say where the target may be predicted")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Prices of a structure.
+
+    Parameters
+    ----------
+    position, kv, pair : float
+        Price of a position that is updated, of one that is only read (keys and values), and of a pair off the diagonal.
+        The defaults are multiples of d^2 floating point operations of a layer of width d = 1,000: 24, 4 and 4 / d.
+    count : str
+        ``structure``: position x positions + pair x edges. ``layer``: every layer is charged for the positions that it
+        updates, for those that it reads without updating them, and for its pairs.
+    """
+
+    position: float = 24.0
+    kv: float = 4.0
+    pair: float = 0.004
+    count: Count = "structure"
+
+    def __post_init__(self) -> None:
+        for name in ("position", "kv", "pair"):
+            price = getattr(self, name)
+            if type(price) is bool or not isinstance(price, (int, float)) or not isfinite(price) or price < 0:
+                fact = f"weight {name}: expected a finite number, zero or more, got {shown(price)}"
+                raise InvalidInstance(fact, f"$.weights.{name}", "give a price that is not negative")
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a structure must have beyond its contracts, so that much arrives and not through a bottleneck.
+
+    Parameters
+    ----------
+    direct : int
+        At least so many needed elements, or all, are read directly: as the only content of a key's state.
+    mixed : int
+        Each needed element also arrives through a state that has read at least so many others.
+    bandwidth : int
+        Number of vertex-disjoint ways from so many needed elements to the target in the time-expanded graph.
+    hops : int, optional
+        Each needed element arrives over at most so many reads.
+    """
+
+    direct: int = 0
+    mixed: int = 0
+    bandwidth: int = 0
+    hops: int | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            number = getattr(self, item.name)
+            if number is None and item.name == "hops":
+                continue
+            if type(number) is not int or not 0 <= number <= MAX_POSITION:
+                fact = f"demand {item.name}: expected an integer, zero or more, got {shown(number)}"
+                raise InvalidInstance(fact, f"$.demand.{item.name}", "give a count, or leave it out")
+
+
+@dataclass(frozen=True, eq=False)
+class Contracts:
+    """What each prediction may see, and what a structure costs.
+
+    Parameters
+    ----------
+    name : str
+    elements : Elements
+    targets : tuple of Target
+    need, hide : (T, ceil(n / 64)) uint64
+        Elements that each target needs and hides, as rows of packed bits.
+    layers : int, optional
+        L; None: any depth.
+    masks : str
+        ``one``: the same mask in every layer, safe at any depth; ``layers`` bounds only what must have arrived.
+        ``layered``: a mask for each of ``layers`` layers.
+    weights : Weights
+    demand : Demand
+    same_blanks : bool
+        Whether all blanks have the input ``{"blank": 0}``; otherwise ``{"blank": k}`` for target k.
+    derived : frozenset of str
+        Which of ``masks`` and ``count`` (of the weights) follow from the other fields, since nobody gave them:
+        `with_options` decides them again.
+
+    Examples
+    --------
+    >>> from masksynth.posets.bit_rows import pack
+    >>> others = pack(~np.eye(3, dtype=bool))
+    >>> targets = tuple(Target(i, position=i) for i in range(3))
+    >>> contracts = Contracts("toy", Elements((0, 1, 2), (0, 1, 2)), targets, others, pack(np.eye(3, dtype=bool)))
+    >>> contracts.needed(0).tolist(), contracts.masks
+    ([1, 2], 'one')
+    """
+
+    name: str
+    elements: Elements
+    targets: tuple[Target, ...]
+    need: UInt64Array
+    hide: UInt64Array
+    layers: int | None = None
+    masks: Masks = "one"
+    weights: Weights = Weights()
+    demand: Demand = Demand()
+    same_blanks: bool = False
+    derived: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._check_depth()
+        if not self.targets:
+            raise InvalidInstance("there is no target", "$.targets", "give one target or more")
+        texts = canonical_texts([target.label for target in self.targets])
+        if len(set(texts)) < len(texts):
+            first = {text: index for index, text in reversed(list(enumerate(texts)))}
+            index = next(index for index, text in enumerate(texts) if first[text] != index)
+            fact = f"label {shown(self.targets[index].label)} is that of target {first[texts[index]]} too"
+            raise InvalidInstance(fact, f"$.targets[{index}].label", "give each target a label of its own")
+        if (overlap := (self.need & self.hide).any(axis=1)).any():
+            index = int(overlap.argmax())
+            element = int(self._members(self.need[index] & self.hide[index])[0])
+            fact = f"target {shown(self.targets[index].label)} needs and hides {shown(self.elements.values[element])}"
+            raise InvalidInstance(fact, f"$.targets[{index}]", "leave it out of one of them")
+
+    def _check_depth(self) -> None:
+        if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
+            fact = f"layers: expected an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
+            raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
+        if self.masks not in ("one", "layered"):
+            fact = f"masks: expected one or layered, got {shown(self.masks)}"
+            raise InvalidInstance(fact, "$.masks", "give one of them, or none")
+        if self.masks == "layered" and self.layers is None:
+            raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
+        if self.weights.count == "layer" and self.layers is None:
+            remedy = "give layers, or count structure"
+            raise InvalidInstance("costs of each layer need a number of layers", "$.weights.count", remedy)
+        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERED:
+            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERED}"
+            raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
+
+    def needed(self, target: int) -> Int64Array:
+        """Return the elements that a target needs, ascending."""
+        return self._members(self.need[target])
+
+    def hidden(self, target: int) -> Int64Array:
+        """Return the elements that a target hides, ascending."""
+        return self._members(self.hide[target])
+
+    def _members(self, row: UInt64Array) -> Int64Array:
+        return np.flatnonzero(np.unpackbits(row.view(np.uint8), count=self.elements.count, bitorder="little"))
+
+
+def with_options(contracts: Contracts, *, layers: int | None = None, masks: Masks | None = None) -> Contracts:
+    """Return the contracts with another depth or kind of masks, and what follows from them decided again.
+
+    Parameters
+    ----------
+    contracts : Contracts
+    layers : int, optional
+        None keeps the contracts' own.
+    masks : str, optional
+        ``one`` or ``layered``. None keeps the contracts' own if they were given; otherwise masks are layered iff a
+        number of layers is given.
+
+    Returns
+    -------
+    Contracts
+        ``weights.count``, unless it was given, is ``layer`` for layered masks and ``structure`` for one.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> with_options(leave_one_out(n=4), layers=3).masks
+    'layered'
+    """
+    depth = contracts.layers if layers is None else layers
+    derived = contracts.derived if masks is None else contracts.derived - {"masks"}
+    if masks is None and "masks" not in derived:
+        masks = contracts.masks
+    kind, count = resolve_options(masks, depth)
+    weights = replace(contracts.weights, count=count) if "count" in derived else contracts.weights
+    return replace(contracts, layers=depth, masks=kind, weights=weights, derived=derived)
+
+
+def resolve_options(masks: Masks | None, layers: int | None) -> tuple[Masks, Count]:
+    """Return the kind of masks, by default layered iff a number of layers is given, and the default count of costs.
+
+    Examples
+    --------
+    >>> resolve_options(None, 6), resolve_options("one", 6)
+    (('layered', 'layer'), ('one', 'structure'))
+    """
+    kind: Masks = masks or ("one" if layers is None else "layered")
+    return kind, "structure" if kind == "one" else "layer"

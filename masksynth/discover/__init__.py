@@ -1,0 +1,1 @@
+"""Structures from contracts alone: constructions, bounds and searches."""

@@ -1,0 +1,65 @@
+"""A way through the rows, layer by layer: the witness of a leak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from masksynth.mask.typing import Int64Array
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one mask: position q reads ``key[offset[q] : offset[q + 1]]``."""
+
+    offset: Int64Array
+    key: Int64Array
+
+
+def find_way(tables: list[Rows], sources: Int64Array, target: int, is_one: bool) -> tuple[int, ...]:
+    """Return positions, each read by the next, from a source to the target; each read is in a later layer.
+
+    Parameters
+    ----------
+    tables : list
+        The rows of each layer, or of all layers.
+    sources : (S,) int64
+        Where a way may begin.
+    target : int
+        Where it ends, after the last layer.
+    is_one : bool
+        Whether one mask serves any number of layers.
+
+    Returns
+    -------
+    tuple of int
+        Empty if there is no way. Layers in which a position only keeps what it has are left out.
+    """
+    size = len(tables[0].offset) - 1
+    is_source = np.zeros(size, bool)
+    is_source[sources] = True
+    depth = size if is_one else len(tables)
+    # Backwards from the target: reached[i] are the positions whose state i layers before the end arrives at it.
+    reached = [np.zeros(size, bool)]
+    reached[0][target] = True
+    for step in range(depth):
+        if (reached[-1] & is_source).any() and is_one:
+            break
+        table = tables[0] if is_one else tables[depth - 1 - step]
+        earlier = np.zeros(size, bool)
+        for position in np.flatnonzero(reached[-1]).tolist():
+            earlier[table.key[table.offset[position] : table.offset[position + 1]]] = True
+        reached.append(earlier)
+    starts = np.flatnonzero(reached[-1] & is_source)
+    if not len(starts):
+        return ()
+    way = [int(starts[0])]
+    for step in range(len(reached) - 2, -1, -1):
+        table = tables[0] if is_one else tables[depth - 1 - step]
+        if reached[step][way[-1]]:  # its state is kept: no read is needed in this layer
+            continue
+        readers = np.flatnonzero(reached[step])
+        reads = [q for q in readers.tolist() if way[-1] in table.key[table.offset[q] : table.offset[q + 1]]]
+        way.append(reads[0])
+    return tuple(way)

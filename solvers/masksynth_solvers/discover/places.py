@@ -1,0 +1,112 @@
+"""The positions that a structure may have, and the targets that each may serve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from masksynth.contracts import Contracts
+from masksynth.mask.typing import BoolArray
+
+BLANK, FREE = -1, -2
+"""A position that embeds nothing, and one that may embed any element or nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Candidate positions.
+
+    Parameters
+    ----------
+    need, hide : (T, n) bool
+    element : tuple of int
+        Element of each position, ``BLANK`` or ``FREE``.
+    paid : tuple of bool
+        Whether the position is in every structure, so that it costs nothing more to use it.
+    candidates : tuple of tuple of int
+        Positions at which each target may be predicted.
+    blank : tuple of int
+        The blank that is named after each target.
+    """
+
+    need: BoolArray
+    hide: BoolArray
+    element: tuple[int, ...]
+    paid: tuple[bool, ...]
+    candidates: tuple[tuple[int, ...], ...]
+    blank: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of candidate positions."""
+        return len(self.element)
+
+    @property
+    def tokens(self) -> dict[int, int]:
+        """Position of each element that is needed."""
+        return {element: index for index, element in enumerate(self.element) if element >= 0}
+
+    def hidden_at(self, position: int) -> frozenset[int]:
+        """Return the elements that may never be at a position: those hidden by a target that has no other place."""
+        rows = [self.hide[t] for t, places in enumerate(self.candidates) if places == (position,)]
+        return frozenset(np.flatnonzero(np.any(rows, axis=0)).tolist()) if rows else frozenset()
+
+
+def lay_out(contracts: Contracts, extra: int = 0) -> Places:
+    """Return the positions of structures with exactly ``extra`` further positions.
+
+    Every element that some target needs is embedded somewhere, and an element that none needs nowhere: without it,
+    contexts shrink by what nobody needs. Each target with placement ``query`` has a blank of its own; with
+    ``blanks: same``, targets of one position id may share one. A target with placement ``any`` has a blank of its own
+    or is predicted where an element of its need is embedded.
+
+    Parameters
+    ----------
+    contracts : Contracts
+    extra : int
+        Number of further positions, each of which embeds any element or nothing. Positions that nobody reads and that
+        predict nothing are never worth having, so each is read.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> places = lay_out(leave_one_out(n=3, layers=2), 1)
+    >>> places.element, places.paid, places.candidates
+    ((0, 1, 2, -1, -1, -1, -2), (True, True, True, True, True, True, True), ((3,), (4,), (5,)))
+    """
+    need, hide = contract_rows(contracts)
+    tokens = np.flatnonzero(need.any(axis=0)).tolist()
+    targets = range(len(contracts.targets))
+    first_free = len(tokens) + len(targets)
+    element = (*tokens, *[BLANK] * len(targets), *[FREE] * extra)
+    groups = blank_groups(contracts)
+    query = [target.place == "query" for target in contracts.targets]
+    opened: set[int] = set()  # groups that have a paid blank
+    paid, candidates = [True] * len(tokens), []
+    for t in targets:
+        blanks = [len(tokens) + other for other in range(t + 1) if groups[other] == groups[t]]
+        spots = [i for i, e in enumerate(tokens) if need[t, e]] + list(range(first_free, first_free + extra))
+        candidates.append(tuple(blanks if query[t] else sorted(blanks + spots)))
+        paid.append(query[t] and groups[t] not in opened)
+        opened |= {groups[t]} if query[t] else set()
+    blank = tuple(len(tokens) + t for t in targets)
+    return Places(need, hide, element, (*paid, *[True] * extra), tuple(candidates), blank)
+
+
+def contract_rows(contracts: Contracts) -> tuple[BoolArray, BoolArray]:
+    """Return need and hide as (T, n) bool."""
+    need = np.zeros((len(contracts.targets), contracts.elements.count), bool)
+    hide = need.copy()
+    for index in range(len(contracts.targets)):
+        need[index, contracts.needed(index)] = True
+        hide[index, contracts.hidden(index)] = True
+    return need, hide
+
+
+def blank_groups(contracts: Contracts) -> list[int]:
+    """Return a number for each target; those with one number may share a blank."""
+    if not contracts.same_blanks:
+        return list(range(len(contracts.targets)))
+    first: dict[int, int] = {}
+    return [first.setdefault(target.position, index) for index, target in enumerate(contracts.targets)]

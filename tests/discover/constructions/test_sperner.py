@@ -1,0 +1,48 @@
+"""Sperner masks against contexts by definition."""
+
+from math import comb
+
+import pytest
+
+from masksynth.contracts import Weights
+from masksynth.discover.constructions.sperner import best_hubs, hubs_needed, sperner, sperner_in_place
+from masksynth.discover.layer_costs import leave_one_out_by_layers
+from masksynth.discover.measure import measure
+from tests.discover.naive import assert_keeps, complements, edges
+
+
+def leave_one_out(n, layers=None, **fields):
+    return complements(n, [{k} for k in range(n)], layers, **fields)
+
+
+@pytest.mark.parametrize("n", [*range(2, 24), 40])
+def test_one_mask_of_depth_two(n):
+    structure = sperner(n)
+    assert_keeps(structure, leave_one_out(n))
+    assert_keeps(structure, leave_one_out(n, 2, masks="one"))
+    assert structure.size <= 2 * n + hubs_needed(n) - (n >= 4)
+
+
+@pytest.mark.parametrize("n", [*range(3, 24), 40])
+def test_hubs_that_are_tokens(n):
+    for hubs in range(2, hubs_needed(n) + 1):
+        structure = sperner_in_place(n, hubs, 3)
+        if structure is None:  # three hubs of one token each
+            assert n < hubs or comb(hubs, hubs // 2) < hubs
+            continue
+        assert_keeps(structure, leave_one_out(n, 3))
+        assert structure.size == 2 * n
+
+
+def test_edges_that_no_structure_of_two_layers_undercuts():
+    assert edges(sperner_in_place(6, 4)) == 20
+
+
+@pytest.mark.parametrize("n", [255, 300, 700])
+def test_cost_by_layers_is_close_to_the_bound(n):
+    weights = Weights(count="layer")
+    structure = sperner_in_place(n, best_hubs(n, weights))
+    cost = measure(structure, leave_one_out(n, 2, weights=weights)).cost
+    bound = leave_one_out_by_layers(n, weights)
+    assert bound <= cost <= 1.003 * bound
+    assert cost < n * 28 + 0.004 * n * (n - 1)

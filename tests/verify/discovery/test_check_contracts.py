@@ -1,0 +1,76 @@
+"""The checker of contracts accepts the expanding hole and refuses each single change of it that matters."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from masksynth.contracts.families import leave_one_out
+from masksynth.discover.as_answer import to_merged
+from masksynth.discover.structure import Reads, Structure
+from masksynth.mask import Mask
+from masksynth.verify.discovery import BrokenContract, verify_contracts
+
+
+def hole(n, reach):
+    """Return the answer of the expanding hole, from its definition."""
+    contracts = leave_one_out(n=n, layers=len(reach))
+    reads = []
+    for layer, far in enumerate(reach, start=1):
+        last, near = layer == len(reach), reach[layer - 2] if layer > 1 else n
+        raw = [(k, n + j) for k in range(n) for j in range(n) if k != j and (last or abs(j - k) <= far)]
+        mixed = [(k, j) for k in range(n) for j in range(n) if near < abs(j - k) and (last or abs(j - k) <= far - near)]
+        reads.append(Reads.of_pairs(*np.array(raw + mixed).T, 2 * n))
+    elements = np.concatenate([np.full(n, -1), np.arange(n)])
+    return contracts, to_merged(Structure(elements, tuple(reads), np.arange(n)), contracts)[1]
+
+
+def naive_contexts(merged, n):
+    """Return the final context of each position by sets of Python."""
+    tables = merged.mask.dense().reshape(merged.mask.tables, merged.mask.size, merged.mask.size)
+    state = [{place.input} if isinstance(place.input, int) else set() for place in merged.positions]
+    for table in tables:
+        state = [set().union(*(state[k] for k in np.flatnonzero(row))) for row in table]
+    return state
+
+
+def test_the_hole_keeps_its_contracts():
+    contracts, merged = hole(9, (2, 5, 9))
+    assert verify_contracts(contracts, merged).targets == 9
+
+
+def test_every_changed_pair_is_judged_by_what_it_does():
+    contracts, merged = hole(5, (1, 3, 5))
+    tables = merged.mask.dense()
+    merged = replace(merged, updated=None)
+    target = {edge.label: edge.position for edge in merged.loss_edges}
+    wanted = [set(range(5)) - {label} for label in range(5)]
+    refused = 0
+    for index in np.ndindex(tables.shape):
+        if index[1] == index[2]:
+            continue
+        changed = tables.copy()
+        changed[index] ^= True
+        other = replace(merged, mask=Mask.from_dense(changed))
+        state = naive_contexts(other, 5)
+        if all(state[target[label]] == wanted[label] for label in range(5)):
+            verify_contracts(contracts, other)
+        else:
+            refused += 1
+            with pytest.raises(BrokenContract, match=r"need|hide") as caught:
+                verify_contracts(contracts, other)
+            if caught.value.requirement == "hide":
+                way = caught.value.positions
+                assert merged.positions[way[0]].input == caught.value.element
+                assert way[-1] == target[caught.value.target]
+                assert all(changed[:, q, k].any() for k, q in pairwise(way))
+    assert refused > 50
+
+
+def test_a_position_that_is_only_read_reads_nothing():
+    contracts, merged = hole(5, (1, 3, 5))
+    wrong = merged.updated.copy()
+    wrong[1, merged.loss_edges[0].position] = False
+    with pytest.raises(BrokenContract, match="not updated"):
+        verify_contracts(contracts, replace(merged, updated=wrong))
