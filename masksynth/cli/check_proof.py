@@ -22,16 +22,16 @@ from masksynth.terminal import JSON, QUIET, count, plain, print_json, progress
 @JSON
 @QUIET
 def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -> None:
-    """Check the proof in FOLDER that no mask with the same flow weighs less than its bound.
+    """Check the proof in FOLDER that no mask with the same flow, or no structure for contracts, is below its bound.
 
     \b
     masksynth check-proof proof
     masksynth check-proof proof --checker rup
     masksynth check-proof proof --checker drat-trim
 
-    Nothing in FOLDER is trusted: flow, distances and formulas are recomputed from relation.npy and problem.json. A step
-    of a refutation is accepted only if it follows by unit propagation (DRUP). PROGRAM is called with a formula (DIMACS)
-    and a proof, and must print "s VERIFIED" and no other verdict; its verdict is trusted.
+    Nothing in FOLDER is trusted: flow, distances and formulas are recomputed from problem.json and relation.npy, or
+    contracts.json. A step of a refutation is accepted only if it follows by unit propagation (DRUP). PROGRAM is called
+    with a formula (DIMACS) and a proof, and must print "s VERIFIED" and no other verdict; its verdict is trusted.
 
     Exit 0: right. Exit 1: wrong, with the file, the part and the reason. Exit 2: a file cannot be read.
     """
@@ -53,7 +53,7 @@ def check_proof(folder: Path, checker: str | None, as_json: bool, quiet: bool) -
         claim = "optimal" if report.optimal else f"at least {report.bound} is needed"
         pattern = ", a mask for each" if report.layered else ""
         size = count(report.size, "position")
-        click.echo(f"{plain(str(folder))}: right. {size}, {depth}{pattern}: weight {report.value}, {claim}")
+        click.echo(f"{plain(str(folder))}: right. {size}, {depth}{pattern}: {report.claim} {report.value}, {claim}")
         if report.lemmas:
             steps, seconds = sum(lemma.lines for lemma in report.lemmas), sum(lemma.seconds for lemma in report.lemmas)
             click.echo(f"  {count(len(report.lemmas), 'lemma')}, {count(steps, 'step')}, {seconds:.2f} s")

@@ -137,13 +137,12 @@ def discover_command(
     and discovery.json. After Ctrl-C or --time-limit the best structure so far is returned, marked FEASIBLE, and
     --resume continues.
     """
-    from masksynth.contracts import with_options
     from masksynth.discover.write import write_discovery
     from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(contracts)
     files.check([path for path in inputs if files.output is None or path.parent != files.output])
-    question = with_options(read_contracts(contracts), layers=layers, masks=masks)
+    question = read_contracts(contracts, layers, masks)
     with claim_target(files.output):
         discovery = _search(question, files, search, quiet)
         with to_the_end():

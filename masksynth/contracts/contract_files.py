@@ -16,7 +16,7 @@ from masksynth.contracts.element_sets import (
     packed_rows,
     rows_of_lists,
 )
-from masksynth.contracts.model import SCHEMA, Contracts, Demand, Elements, Target, Weights, with_options
+from masksynth.contracts.model import SCHEMA, Contracts, Demand, Elements, Masks, Target, Weights, resolve_options
 from masksynth.contracts.position_ids import number_positions
 from masksynth.contracts.spaces import count_elements, space_of
 from masksynth.errors import InvalidInstance
@@ -32,13 +32,19 @@ if TYPE_CHECKING:
 BEGINS = 'contracts begin {"masksynth_contracts": 1, "name": ..., "elements": ..., "targets": ...}'
 
 
-def load_contracts(source: str | Path | IO[bytes] | IO[str]) -> Contracts:
+def load_contracts(
+    source: str | Path | IO[bytes] | IO[str], *, layers: int | None = None, masks: Masks | None = None
+) -> Contracts:
     """Read a document of contracts.
 
     Parameters
     ----------
     source : path or open file
         The path of a JSON file, or a stream (``sys.stdin``).
+    layers : int, optional
+        In place of the document's own, as by `with_options`; it may lack what these give.
+    masks : str, optional
+        ``one`` or ``layered``, in place of the document's own.
 
     Raises
     ------
@@ -49,15 +55,18 @@ def load_contracts(source: str | Path | IO[bytes] | IO[str]) -> Contracts:
     """
     if isinstance(source, (str, Path)):
         with open(source, "rb") as file:
-            return loads_contracts(file.read(MAX_BYTES + 1), str(source))
+            return loads_contracts(file.read(MAX_BYTES + 1), str(source), layers=layers, masks=masks)
     if not hasattr(source, "read"):
         raise InvalidInstance(f"expected a path or an open file, got {type(source).__name__}", "")
     name = getattr(source, "name", "<stream>")
-    return loads_contracts(source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>")
+    place = name if isinstance(name, str) else "<stream>"
+    return loads_contracts(source.read(MAX_BYTES + 1), place, layers=layers, masks=masks)
 
 
 @paused_collector()
-def loads_contracts(data: bytes | str, source: str = "") -> Contracts:
+def loads_contracts(
+    data: bytes | str, source: str = "", *, layers: int | None = None, masks: Masks | None = None
+) -> Contracts:
     """Read contracts from JSON text.
 
     Parameters
@@ -65,6 +74,8 @@ def loads_contracts(data: bytes | str, source: str = "") -> Contracts:
     data : bytes or str
     source : str
         Name of the file, for messages.
+    layers, masks : optional
+        As for `load_contracts`.
 
     Raises
     ------
@@ -81,13 +92,16 @@ def loads_contracts(data: bytes | str, source: str = "") -> Contracts:
         raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
     try:
         text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-        return _contracts_of(parse(text, BEGINS))
+        file = _read_fields(parse(text, BEGINS))
+        file.layers = file.layers if layers is None else layers
+        file.masks = file.masks if masks is None else masks
+        return _contracts_of(file)
     except InvalidInstance as error:
         raise error.within(source=source) from None
 
 
-def _contracts_of(document: Any) -> Contracts:
-    """Return the validated contracts of a parsed JSON document."""
+def _read_fields(document: Any) -> ContractsFile:
+    """Return the fields of a parsed JSON document, of the right types."""
     import msgspec
 
     from masksynth.contracts.json_schema import ContractsFile
@@ -97,28 +111,25 @@ def _contracts_of(document: Any) -> Contracts:
         remedy = f"this version of masksynth reads schema {SCHEMA}"
         raise InvalidInstance(f"unsupported schema {shown(version)}", "$.masksynth_contracts", remedy)
     try:
-        file = msgspec.convert(document, ContractsFile, strict=True)
+        return msgspec.convert(document, ContractsFile, strict=True)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise shape_fault(str(error), document, _unknown_fields(document)) from None
+
+
+def _contracts_of(file: ContractsFile) -> Contracts:
+    """Return the validated contracts of a document."""
+    import msgspec
+
     elements, targets = _read_elements(file)
     need, hide = _read_sets(file, elements)
     given = {"masks": file.masks, "count": file.weights.count}
     derived = frozenset(name for name, value in given.items() if value is msgspec.UNSET)
     prices = {key: value for key, value in msgspec.structs.asdict(file.weights).items() if value is not msgspec.UNSET}
-    contracts = Contracts(
-        file.name,
-        elements,
-        targets,
-        need,
-        hide,
-        file.layers,
-        "one" if file.masks is msgspec.UNSET else file.masks,
-        Weights(**prices),
-        Demand(**msgspec.structs.asdict(file.demand)),
-        file.blanks == "same",
-        derived,
-    )
-    return with_options(contracts)
+    masks, count = resolve_options(None if file.masks is msgspec.UNSET else file.masks, file.layers)
+    weights = Weights(**{"count": count, **prices})
+    demand = Demand(**msgspec.structs.asdict(file.demand))
+    same = file.blanks == "same"
+    return Contracts(file.name, elements, targets, need, hide, file.layers, masks, weights, demand, same, derived)
 
 
 def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:

@@ -208,8 +208,14 @@ class Contracts:
         if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
             fact = f"layers: expected an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
             raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
+        if self.masks not in ("one", "layered"):
+            fact = f"masks: expected one or layered, got {shown(self.masks)}"
+            raise InvalidInstance(fact, "$.masks", "give one of them, or none")
         if self.masks == "layered" and self.layers is None:
             raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
+        if self.weights.count == "layer" and self.layers is None:
+            remedy = "give layers, or count structure"
+            raise InvalidInstance("costs of each layer need a number of layers", "$.weights.count", remedy)
         if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERED:
             fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERED}"
             raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
@@ -251,9 +257,20 @@ def with_options(contracts: Contracts, *, layers: int | None = None, masks: Mask
     """
     depth = contracts.layers if layers is None else layers
     derived = contracts.derived if masks is None else contracts.derived - {"masks"}
-    if masks is None:
-        masks = contracts.masks if "masks" not in derived else "one" if depth is None else "layered"
-    weights = contracts.weights
-    if "count" in derived:
-        weights = replace(weights, count="structure" if masks == "one" else "layer")
-    return replace(contracts, layers=depth, masks=masks, weights=weights, derived=derived)
+    if masks is None and "masks" not in derived:
+        masks = contracts.masks
+    kind, count = resolve_options(masks, depth)
+    weights = replace(contracts.weights, count=count) if "count" in derived else contracts.weights
+    return replace(contracts, layers=depth, masks=kind, weights=weights, derived=derived)
+
+
+def resolve_options(masks: Masks | None, layers: int | None) -> tuple[Masks, Count]:
+    """Return the kind of masks, by default layered iff a number of layers is given, and the default count of costs.
+
+    Examples
+    --------
+    >>> resolve_options(None, 6), resolve_options("one", 6)
+    (('layered', 'layer'), ('one', 'structure'))
+    """
+    kind: Masks = masks or ("one" if layers is None else "layered")
+    return kind, "structure" if kind == "one" else "layer"

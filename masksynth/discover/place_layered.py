@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from random import Random
+from time import perf_counter
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from masksynth.discover.circuit import Circuit
 from masksynth.discover.structure import Reads, Structure
 
 
-def place_layered(circuit: Circuit, contracts: Contracts, rng: Random, tries: int = 6) -> Structure:
+def place_layered(circuit: Circuit, contracts: Contracts, rng: Random, seconds: float = 0.5) -> Structure:
     """Return a structure with a mask per layer that computes a circuit, with few positions.
 
     Parameters
@@ -30,22 +31,22 @@ def place_layered(circuit: Circuit, contracts: Contracts, rng: Random, tries: in
         At most ``contracts.layers`` deep.
     contracts : Contracts
     rng : Random
-    tries : int
-        Number of random placements; that with the fewest positions, then the fewest edges, is returned.
+    seconds : float
+        Time for a local search that takes some links away and links again; fewest registers, then fewest edges.
     """
-    found: Structure | None = None
-    least = (float("inf"), float("inf"))
-    for _ in range(tries):
-        chains = Chains(circuit, contracts, rng)
-        chains.link_all()
-        structure = chains.structure()
-        size = (structure.size, sum(len(reads.query) for reads in structure.reads))
-        if size < least:
-            found, least = structure, size
-        if not chains.registers():
-            break
-    assert found is not None
-    return found
+    until = perf_counter() + seconds
+    chains = Chains(circuit, contracts, rng)
+    chains.link_all()
+    while perf_counter() < until and chains.excess() > (0, 0):
+        chains.relink()
+    return chains.structure()
+
+
+DELAYS, SLACK = 1_000, 8
+"""Number of delays after which a link is given up, and layers beyond the circuit's depth in which sets may be late."""
+
+MOVES, WAYS = 2, 12
+"""How many chains may give way one after another, and how many elements are tried."""
 
 
 @dataclass
@@ -66,8 +67,10 @@ class Chains:
         self.circuit, self.contracts, self.rng = circuit, contracts, rng
         self.elements, self.first_gate = circuit.wants.elements, circuit.wants.first_gate
         order = circuit.order()
-        self.latest, self.readers = circuit.latest(order), circuit.readers()
-        self.times = _Times(circuit.levels(order), [1] * len(circuit.inputs))
+        self.readers, self.level = circuit.readers(), circuit.levels(order)
+        spare = max(0, circuit.wants.layers - max(self.level, default=0) - SLACK)
+        self.latest = [layer - spare for layer in circuit.latest(order)]
+        self.times = _Times(self.level.copy(), [1] * len(circuit.inputs))
         self.before: dict[int, int] = {}
         self.after: dict[int, int] = {}
 
@@ -86,6 +89,33 @@ class Chains:
             if self._needs_host(node):
                 self._find_host(node)
 
+    def excess(self) -> tuple[int, int]:
+        """Return the number of registers, and the edges beyond one for each union and a copy for each target."""
+        inputs = self.circuit.inputs
+        saved = sum(1 for later, earlier in self.before.items() if earlier in inputs[later])
+        nodes = sum(1 for node in range(self.elements, len(inputs)) if inputs[node])
+        copies = sum(1 for target in self.circuit.targets() if inputs[target])
+        return len({self._begin(node) for node in self.registers()}), nodes - copies - saved
+
+    def relink(self) -> None:
+        """Take some links away and choose them anew; keep the result unless it is worse."""
+        saved, value = (self.before.copy(), self.after.copy(), self.times.copy()), self.excess()
+        wanting = self.registers() or list(self.before)
+        count = 1 + int(self.rng.random() ** 2 * 12)
+        chosen = set(self.rng.sample(sorted(self.before), min(count, len(self.before))))
+        if self.rng.random() < 0.7:
+            centre = self.circuit.value[self.rng.choice(wanting)]
+            near = sorted(
+                self.before, key=lambda node: (self.circuit.value[node] ^ centre).bit_count() * self.rng.random()
+            )
+            chosen = set(near[:count])
+        for later in chosen:
+            del self.after[self.before.pop(later)]
+        if self._restart():
+            self.link_all()
+        if not self._is_settled() or self.excess() > value:
+            self.before, self.after, self.times = saved
+
     def registers(self) -> list[int]:
         """Return the gates whose chains neither begin with an element nor end with a target."""
         return [node for node in self.circuit.gates() if self.circuit.inputs[node] and self._needs_host(node)]
@@ -100,11 +130,11 @@ class Chains:
                 self.link(gate, target)
 
     def _link_children(self, node: int) -> None:
-        """Let one of the inputs of a node precede it: a gate, else an element where its chain may begin with one."""
+        """Let one of the inputs of a node precede it: a gate, or an element where its chain may begin with one."""
         end = self._end(node)
         gates = [child for child in self.circuit.inputs[node] if child >= self.first_gate and child not in self.after]
         gates.sort(key=lambda child: (-self.circuit.value[child].bit_count(), self.rng.random()))
-        raw = [child for child in self.circuit.inputs[node] if self._may_begin(child, end)]
+        raw = [child for child in self.circuit.inputs[node] if child < self.elements and child not in self.after]
         if end >= self.first_gate and raw and self.rng.random() < 0.5:
             gates, raw = raw, gates
         for child in (*gates, *raw):
@@ -112,9 +142,7 @@ class Chains:
                 return
 
     def _may_begin(self, element: int, end: int) -> bool:
-        """Return whether a chain with this end may begin with an element whose position holds nothing else later."""
-        if element >= self.elements or element in self.after or not self.readers[element]:
-            return False
+        """Return whether a chain with this end may begin with an element: a target is a blank, or embeds what it needs."""
         if end >= self.first_gate:
             return True
         index = end - self.elements
@@ -124,11 +152,13 @@ class Chains:
     def _needs_host(self, node: int) -> bool:
         return self._end(node) >= self.first_gate and self._begin(node) >= self.elements
 
-    def _find_host(self, node: int) -> None:
-        """Put a chain of gates into a position that holds less: that of an element, a gate's, or a target's blank."""
+    def _find_host(self, node: int, moves: int = MOVES) -> bool:
+        """Put a chain of gates into a position that holds less: an element's, a gate's, or a target's blank.
+
+        If there is none free, a chain that begins with an element gives way, and is put elsewhere in the same manner.
+        """
         circuit, top, end = self.circuit, self._begin(node), self._end(node)
         bits = circuit.value[top]
-        raw = [element for element in range(self.elements) if bits >> element & 1 and self._may_begin(element, end)]
         gates = [
             gate
             for gate in circuit.gates()
@@ -138,14 +168,38 @@ class Chains:
             and circuit.value[gate] != bits
             and self._begin(gate) < self.elements
         ]
+        raw = [element for element in range(self.elements) if bits >> element & 1 and self.readers[element]]
         self.rng.shuffle(raw)
         for earlier in (*raw, *gates):
             if self.link(earlier, top):
-                return
-        for target in circuit.targets():
+                return True
+        for target in self.rng.sample(circuit.targets(), len(circuit.targets())):
             later = self._begin(target)
             if later >= self.elements and not circuit.value[end] & ~circuit.value[later] and self.link(end, later):
-                return
+                return True
+        return moves > 0 and any(self._give_way(element, top, moves) for element in raw[:WAYS])
+
+    def _give_way(self, element: int, top: int, moves: int) -> bool:
+        """Let the position of an element hold another chain than now, if that chain finds another position."""
+        later = self.after.get(element)
+        if later is None or self._end(later) < self.first_gate:
+            return False
+        saved = self.before.copy(), self.after.copy(), self.times.copy()
+        del self.before[later], self.after[element]  # delays that this link caused stay, which does no harm
+        if self.link(element, top) and self._find_host(later, moves - 1):
+            return True
+        self.before, self.after, self.times = saved
+        return False
+
+    def _restart(self) -> bool:
+        """Compute the times of the present links anew; return whether they are consistent."""
+        self.times = _Times(self.level.copy(), [1] * len(self.level))
+        return all([self._settle(node) for node in self.before])
+
+    def _is_settled(self) -> bool:
+        """Return whether no node has to be delayed."""
+        times = self.times
+        return all(self._start(n) == times.start[n] and self._complete(n) == times.complete[n] for n in self.before)
 
     def _end(self, node: int) -> int:
         while node in self.after:
@@ -159,7 +213,10 @@ class Chains:
 
     def link(self, earlier: int, later: int) -> bool:
         """Let a position hold ``earlier`` and then ``later``, if there is time; return whether there is."""
-        if self._end(later) == self._end(earlier) or earlier in self.after or later in self.before:
+        begin, end = self._begin(earlier), self._end(later)
+        if end == self._end(earlier) or earlier in self.after or later in self.before:
+            return False
+        if begin < self.elements and not self._may_begin(begin, end):
             return False
         saved = self.times.copy()
         self.before[later], self.after[earlier] = earlier, later
@@ -176,7 +233,9 @@ class Chains:
     def _settle(self, changed: int) -> bool:
         """Delay what must be delayed after a change; return whether every set is still there in time."""
         waiting = deque([changed])
-        while waiting:
+        for _ in range(DELAYS):
+            if not waiting:
+                return True
             node = waiting.popleft()
             start, complete = self._start(node), self._complete(node)
             if complete > self.latest[node] or start > self.latest[node]:
@@ -188,7 +247,7 @@ class Chains:
             if node in self.after:
                 waiting.append(self.after[node])
             waiting += [self.after[child] for child in self.circuit.inputs[node] if child in self.after]
-        return True
+        return False
 
     def _start(self, node: int) -> int:
         """Return the first layer in which the position of a node may read for it: others have read what it held."""

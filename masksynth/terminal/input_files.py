@@ -15,6 +15,7 @@ from masksynth.terminal.error_lines import Refused
 
 if TYPE_CHECKING:
     from masksynth.contracts import Contracts
+    from masksynth.contracts.model import Masks
     from masksynth.tasks import Instance
 
 DATA = (".json", ".jsonl", ".gz", ".parquet", ".safetensors", ".npz", ".npy", ".py")
@@ -72,11 +73,11 @@ def read_instance(path: str) -> Instance:
         raise Refused(f"{path}: {error.strerror}; name an instance file, or - for stdin", 2) from None
 
 
-def read_contracts(path: str) -> Contracts:
-    """Read the contracts in a file, or on stdin if the path is ``-``."""
+def read_contracts(path: str, layers: int | None = None, masks: Masks | None = None) -> Contracts:
+    """Read the contracts in a file, or on stdin if the path is ``-``; options replace the document's own fields."""
     from masksynth.contracts import load_contracts
 
     try:
-        return load_contracts(standard_input().buffer if path == "-" else path)
+        return load_contracts(standard_input().buffer if path == "-" else path, layers=layers, masks=masks)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}; name a file of contracts, or - for stdin", 2) from None

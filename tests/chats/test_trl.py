@@ -16,7 +16,7 @@ from tests.chats.rows import (
     text_pairs,
     text_rows,
 )
-from tests.chats.tokenizers import tokenizer_with
+from tests.chats.tokenizers import TEMPLATES_OF_OURS, tokenizer_with
 from tests.chats.trainers import dpo, grpo_prompts, kto, sft
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -79,6 +79,18 @@ def test_kto(name):
         made = [(row["input_ids"], row["labels"], row["label"]) for row in ms.tokenize_chats(rows, tokenizer)]
         assert made == kto(rows, tokenizer)
         assert {label for _, _, label in made} == {0, 1}
+
+
+@pytest.mark.parametrize("name", TEMPLATES_OF_OURS)
+def test_unusual_templates(name):
+    """Answers begin where TRL lets them begin, also where a template renders the prompt in another way."""
+    tokenizer, some = tokenizer_with(name), {"count": 5, "tools": False}
+    completions, pairs = completion_rows(14, **some), pair_rows(15, **some)
+    assert samples(completions, tokenizer, diverging=True) == sft(completions, tokenizer)
+    assert samples(pairs, tokenizer, diverging=True) == dpo(pairs, tokenizer)
+    if "generation -%}" in tokenizer.chat_template:
+        rows = messages_rows(16, **some)
+        assert samples(rows, tokenizer, per="row") == sft(rows, tokenizer, assistant_only_loss=True)
 
 
 @pytest.mark.parametrize("name", ["chatml", "qwen3"])

@@ -14,6 +14,32 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+TEMPLATES_OF_OURS = {
+    "chatml": CHATML,
+    "BOS and trimmed text": (
+        "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
+        "{{ m.content | trim }}<|eot_id|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+    ),
+    "no EOS and no generation prompt": (
+        "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content.strip() }} [/INST]{% else %}"
+        " {{ m.content | trim }} {% endif %}{% endfor %}"
+    ),
+    "thinking of the last turn": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if loop.last and m.reasoning_content is defined %}"
+        "<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ),
+    "markers that strip": (
+        "{%- for m in messages -%}<|im_start|>{{ m.role }} {%- if m.role == 'assistant' -%}{%- generation -%}"
+        "{{ m.content }}<|im_end|>{%- endgeneration -%}{%- else -%}{{ m.content }}<|im_end|>{%- endif -%}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}<|im_start|>assistant{%- endif -%}"
+    ),
+    "the number of messages": (
+        "{% for m in messages %}{{ loop.index }}/{{ messages | length }}<|im_start|>{{ m.role }}\n{{ m.content }}"
+        "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ),
+}
 SPECIAL = (
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>"),
     *("<|eot_id|>", "<think>", "</think>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<|user|>", "<|assistant|>"),
@@ -42,7 +68,8 @@ def byte_level(adds_bos=False):
 
 def template_of(name):
     """The chat template of a name: ours, or that which TRL ships."""
-    return CHATML if name == "chatml" else (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+    ours = TEMPLATES_OF_OURS.get(name)
+    return ours if ours is not None else (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def tokenizer_with(name="chatml", eos="<|im_end|>", adds_bos=False):

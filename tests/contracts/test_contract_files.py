@@ -10,6 +10,7 @@ from masksynth.contracts import Contracts, dump_contracts, load_contracts, loads
 from masksynth.contracts.families import FAMILIES, leave_one_out
 from masksynth.errors import InvalidInstance
 from masksynth.posets.bit_rows import unpack
+from masksynth.terminal import read_contracts
 
 
 def document(**fields):
@@ -66,7 +67,7 @@ def test_a_document_with_every_field():
         ({}, "one", "structure"),
         ({"layers": 2}, "layered", "layer"),
         ({"layers": 2, "masks": "one"}, "one", "structure"),
-        ({"weights": {"count": "layer"}}, "one", "layer"),
+        ({"layers": 2, "masks": "one", "weights": {"count": "layer"}}, "one", "layer"),
         ({"layers": 2, "weights": {"count": "structure"}}, "layered", "structure"),
     ],
 )
@@ -89,6 +90,26 @@ def test_options_decide_again_what_was_not_given():
         assert_equal(loads_contracts(dump_contracts(contracts)), contracts)
     with pytest.raises(InvalidInstance, match="give layers, or masks one"):
         with_options(read(), masks="layered")
+
+
+def test_options_give_what_a_document_lacks(tmp_path):
+    lacking = json.dumps(document(masks="layered", weights={"count": "layer"}))
+    (tmp_path / "contracts.json").write_text(lacking)
+    for read_again in (
+        lambda **options: loads_contracts(lacking, **options),
+        lambda **options: load_contracts(tmp_path / "contracts.json", **options),
+        lambda **options: load_contracts(io.StringIO(lacking), **options),
+        lambda **options: read_contracts(str(tmp_path / "contracts.json"), **options),
+    ):
+        with pytest.raises(InvalidInstance, match="give layers"):
+            read_again()
+        contracts = read_again(layers=3)
+        assert (contracts.layers, contracts.masks, contracts.weights.count) == (3, "layered", "layer")
+        assert read_again(layers=3, masks="one").masks == "one"
+    for fields in ({}, {"layers": 2}, {"layers": 2, "masks": "one"}, {"layers": 2, "weights": {"count": "structure"}}):
+        for options in ({"layers": 5}, {"layers": 5, "masks": "one"}, {"layers": 5, "masks": "layered"}, {}):
+            text = json.dumps(document(**fields))
+            assert_equal(loads_contracts(text, **options), with_options(loads_contracts(text), **options))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -77,8 +77,8 @@ def test_accepts_whatever_is_written(family):
 
 GOOD = [
     {},
-    {"layers": ..., "masks": ...},
-    {"layers": None, "masks": "one"},
+    {"layers": ..., "masks": ..., ("weights", "count"): ...},
+    {"layers": None, "masks": "one", ("weights", "count"): "structure"},
     {"layers": 2**31 - 1, "masks": "one"},
     {"layers": 10_000},
     {"masks": ...},
@@ -177,6 +177,8 @@ SHAPES = [
     ({"layers": 10_001, "masks": ...}, "$.layers: 10001 layers with a mask each, more than 10000; give fewer layers"),
     ({"layers": ...}, "$.layers: layered masks need a number of layers; give layers, or masks one"),
     ({"layers": None}, "$.layers: layered masks need a number of layers; give layers, or masks one"),
+    ({"layers": None, "masks": "one"}, "$.weights.count: costs of each layer need a number of layers; give layers, or"),
+    ({"layers": ..., "masks": ...}, "$.weights.count: costs of each layer need a number of layers; give layers, or"),
     ({"masks": "two"}, "$.masks: invalid enum value 'two'"),
     ({("weights", "position"): -1}, "$.weights.position: expected `float` >= 0"),
     ({("weights", "pair"): "0"}, "$.weights.pair: expected `float`, got `str`"),

@@ -28,9 +28,12 @@ def schema() -> dict[str, Any]:
     space["dependentRequired"] = {"metric": ["grid"]}
     listed = next(kind for kind in whole["properties"]["elements"]["anyOf"] if kind.get("type") == "array")
     listed["items"] = {"not": {"type": "object", "required": ["blank"], "maxProperties": 1}}
+    count = {"properties": {"count": {"const": "layer"}}, "required": ["count"]}
+    costs_of_layers = {"properties": {"weights": count}, "required": ["weights"]}
     whole["allOf"] = [
         {"if": _has_masks("layered"), "then": {"properties": {"layers": {"type": "integer"}}, "required": ["layers"]}},
         {"if": {"not": _has_masks("one")}, "then": {"properties": {"layers": {"maximum": MAX_LAYERED}}}},
+        {"if": costs_of_layers, "then": {"properties": {"layers": {"type": "integer"}}, "required": ["layers"]}},
     ]
     ids = next(kind for kind in whole["properties"]["element_positions"]["anyOf"] if kind.get("type") == "array")
     ids["anyOf"] = [{"items": {"type": kind}} for kind in ("integer", "array")]

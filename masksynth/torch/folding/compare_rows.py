@@ -14,7 +14,7 @@ from masksynth.torch.folding.default_positions import last_hidden
 from masksynth.torch.folding.merge_call import Limits, Masks, merge_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.quiet_runs import keep_embeddings, without_randomness
-from masksynth.torch.folding.sharded_modules import gathered_again, is_sharded, run_inside
+from masksynth.torch.folding.sharded_modules import gathered_again, has_flat_parameters, is_sharded, run_inside
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import unfold_tensor
 
@@ -86,7 +86,7 @@ def compare_rows(
         Its ``max_length`` holds.
     """
     merged = merge_rows(call, rows, facts, masks, Limits(limits.max_length, 0)) if len(rows) else "ratio"
-    derivable = not _lacks_backward(call, facts)
+    derivable = not has_flat_parameters(backbone) and not _lacks_backward(call, facts)
     if isinstance(merged, str):
         if is_sharded(backbone):
             _run_along(root, backbone, call, derivable)

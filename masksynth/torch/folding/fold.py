@@ -23,6 +23,7 @@ from masksynth.torch.folding.merge_call import Limits, Masks, Merged, check_limi
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.module_hooks import attach, holder_of, is_attached
 from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.folding.sharded_modules import has_flat_parameters
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import Unfolding, unfold
 
@@ -264,7 +265,7 @@ def fold(
             f"a model compiled with fullgraph=True cannot merge rows, which is done on the host; {remedy}"
         )
     found = find_backbone(model, backbone, masks is not None)
-    if any(type(part).__name__ == "FullyShardedDataParallel" for part in model.modules()):
+    if has_flat_parameters(model):
         raise Unsupported("a model inside FullyShardedDataParallel cannot be read; fold it before it is wrapped")
     if is_attached(found.backbone):
         fact = f"{type(found.backbone).__name__} is folded already"

@@ -21,6 +21,7 @@ from masksynth.torch.folding.default_positions import (
 from masksynth.torch.folding.sharded_modules import is_sharded
 from masksynth.torch.models.architecture import FALLBACK, Architecture
 from masksynth.torch.models.evaluation_mode import evaluating
+from masksynth.torch.models.first_weight import first_weight
 from masksynth.torch.models.flash_trees import is_flash, read_flash_architecture, take_plans
 from masksynth.torch.models.read_architecture import read_architecture
 from masksynth.torch.models.recorded_runs import ROUNDING, RecordedRuns
@@ -87,7 +88,8 @@ class ModelFacts:
     @property
     def setting(self) -> tuple[str, torch.dtype, torch.device]:
         """The attention, dtype and device that the backbone runs with now."""
-        first = next(part for part in self.backbone.parameters() if part.is_floating_point())
+        first = first_weight(self.backbone)
+        assert first is not None, "a transformers model has embeddings"
         return str(self.backbone.config.get_text_config()._attn_implementation), first.dtype, first.device
 
     @property

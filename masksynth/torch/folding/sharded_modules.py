@@ -10,8 +10,13 @@ import torch
 
 
 def is_sharded(module: torch.nn.Module) -> bool:
-    """Return whether parameters of a module are distributed tensors, so that all ranks run it together."""
-    return any(hasattr(part, "placements") for part in module.parameters())
+    """Return whether parameters of a module are in pieces on all ranks, so that all run it together."""
+    return has_flat_parameters(module) or any(hasattr(part, "placements") for part in module.parameters())
+
+
+def has_flat_parameters(module: torch.nn.Module) -> bool:
+    """Return whether some part of a module is wrapped by the first FSDP, which allows no backward pass in a forward."""
+    return any(type(part).__name__ == "FullyShardedDataParallel" for part in module.modules())
 
 
 def run_inside(backbone: torch.nn.Module, arguments: dict[str, Any]) -> Any:

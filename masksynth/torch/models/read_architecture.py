@@ -27,6 +27,7 @@ from masksynth.torch.models.architecture import (
 )
 from masksynth.torch.models.build_model import build_from_config
 from masksynth.torch.models.evaluation_mode import evaluating
+from masksynth.torch.models.first_weight import first_weight
 from masksynth.torch.models.mixing import refuse_convolutions, refuse_counting, refuse_mixing, refuse_unseen_layers
 from masksynth.torch.models.module_names import config_entries, first_layer, name_layer
 from masksynth.torch.models.opaque_attention import read_opaque_attention
@@ -123,10 +124,11 @@ def _read_without_runs(model: Any, config: Any, merge: bool) -> Architecture:
         remedy = "load the model with attn_implementation='sdpa', 'eager' or 'flex_attention'"
         raise Unsupported(f"attention {name!r} of {type(model).__name__} does not support masks of pairs; {remedy}")
     limit, switch = _read_rope_limit(config.get_text_config())
+    weight = first_weight(model)
     return Architecture(
         model=type(model).__name__,
         attention=kind or "sdpa",
-        dtype=next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32),
+        dtype=torch.float32 if weight is None else weight.dtype,
         mask_argument="registered" if name.startswith(REGISTERED) else "tensor",
         rope_limit=limit,
         rope_switch=switch,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from masksynth.torch.models.architecture import Architecture
+from masksynth.torch.models.first_weight import first_weight
 from masksynth.torch.models.module_names import name_layer, token_ids_of
 from masksynth.torch.models.tracing import TOKENS, Trace, mark_mask, trace
 
@@ -37,8 +38,8 @@ class RecordedRuns:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        device: torch.device = next(self.model.parameters()).device
-        return device
+        first = first_weight(self.model)
+        return torch.device("cpu") if first is None else first.device
 
     @property
     def on_meta(self) -> bool:

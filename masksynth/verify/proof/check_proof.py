@@ -1,79 +1,23 @@
-"""``check_proof``: check a folder with the proof that a mask has least weight, rebuilding it from the relation."""
+"""``check_proof``: check a folder with a proof, rebuilding all from what is claimed about a relation or contracts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
 from masksynth.errors import WrongAnswer
-from masksynth.verify.proof.dimacs import NamedFormula, read_formula
+from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.dimacs import read_formula
+from masksynth.verify.proof.discovery import check_discovery
 from masksynth.verify.proof.duals import check_tree
 from masksynth.verify.proof.formula import Clause, at_most, layered_clauses, part_clauses
 from masksynth.verify.proof.refutation import check_refutation
+from masksynth.verify.proof.report import PartReport, ProofReport
 from masksynth.verify.proof.statement import ClaimedPart, Statement, read_statement
 from masksynth.verify.proof.structure import check_relation, check_structure, check_witness
 from masksynth.verify.proof.swaps import check_swaps, swap_clauses
 from masksynth.verify.proof.window_lemmas import check_images
-
-
-@dataclass(frozen=True)
-class PartReport:
-    """How the bound of one part, or lemma, was checked.
-
-    Parameters
-    ----------
-    kind : str
-        ``drat`` (a DRUP refutation) or ``duals``.
-    folder : str
-    bound : int
-        Lower bound on the weight of the part's edges.
-    clauses : int
-        Clauses of the formula.
-    lines : int
-        Steps of the proof, or leaves of the tree.
-    seconds : float
-        Wall-clock time of the check.
-    """
-
-    folder: str
-    kind: str
-    bound: int
-    clauses: int
-    lines: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ProofReport:
-    """Result of a successful check of a proof folder.
-
-    Parameters
-    ----------
-    size : int
-        n, the number of positions.
-    layers : int or None
-    layered : bool
-    value : int
-        Weight of the mask.
-    bound : int
-        Lower bound on the weight of every mask with this flow.
-    optimal : bool
-        Whether the two are equal.
-    parts : tuple of PartReport
-    lemmas : tuple of PartReport
-        Bounds of windows that proofs of parts use.
-    """
-
-    size: int
-    layers: int | None
-    layered: bool
-    value: int
-    bound: int
-    optimal: bool
-    parts: tuple[PartReport, ...]
-    lemmas: tuple[PartReport, ...] = ()
 
 
 def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
@@ -81,7 +25,8 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
 
     Distances, flow, sure edges, packing and parts are computed again from ``relation.npy`` and ``problem.json``; the
     formula of every part is built again by a separate encoder and compared clause by clause; its proof is checked
-    step by step (`masksynth.verify.proof.refutation`), or in integer arithmetic where it is a tree of duals.
+    step by step (`masksynth.verify.proof.refutation`), or in integer arithmetic where it is a tree of duals. A folder
+    with contracts.json is a proof about structures (`masksynth.verify.proof.discovery`).
 
     Parameters
     ----------
@@ -108,6 +53,8 @@ def check_proof(folder: str | Path, checker: str | None = None) -> ProofReport:
     masksynth.errors.InvalidInstance: nowhere/problem.json: there is no such file; name a folder written by --proof
     """
     folder = Path(folder)
+    if (folder / "contracts.json").is_file():
+        return check_discovery(folder, checker)
     statement = read_statement(folder)
     check_relation(statement)
     check_witness(statement)
@@ -134,7 +81,7 @@ def _check_part(folder: Path, statement: Statement, part: ClaimedPart, checker: 
     formula = read_formula(folder / part.folder / "formula.cnf")
     weights = _edge_weights(statement, part)
     expected = _expected_clauses(statement, part, weights, len(formula.clauses))
-    _compare_clauses(formula, expected, f"{part.folder}/formula.cnf")
+    compare_clauses(formula, expected, f"{part.folder}/formula.cnf")
     if part.kind == "drat":
         lines = check_refutation(formula, folder / part.folder / "proof.drat", checker)
     else:
@@ -179,19 +126,3 @@ def _count_weight(part: ClaimedPart, weights: dict[str, int], most: int, given: 
         raise WrongAnswer("proof", f"{part.folder}/formula.cnf: {fact}")
     terms = [name for name, weight in weights.items() for _ in range(weight)] if 0 <= most < total else []
     yield from at_most(terms, most, counter)
-
-
-def _compare_clauses(formula: NamedFormula, expected: Iterable[Clause], file: str) -> None:
-    """Check that the clauses of a formula are the expected ones, as sets of literals, in any order."""
-    given = {frozenset(clause) for clause in formula.clauses}
-    seen = set()
-    for clause in expected:
-        literals = frozenset(formula.number.get(literal, 0) for literal in clause)
-        if literals not in given:
-            raise WrongAnswer("proof", f"{file}: the clause {' or '.join(clause) or 'that is empty'} is missing"[:300])
-        seen.add(literals)
-    for given_clause in formula.clauses:
-        if frozenset(given_clause) not in seen:
-            text = " or ".join(map(formula.name, given_clause[:8])) + (" or ..." if len(given_clause) > 8 else "")
-            fact = f"the clause {text or 'that is empty'} does not follow from the statement"
-            raise WrongAnswer("proof", f"{file}: {fact}")

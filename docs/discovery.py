@@ -1,0 +1,287 @@
+"""Write the tables and pictures of ``discovery.md``; its text is written by hand.
+
+python docs/discovery.py            writes them
+python docs/discovery.py --check    exits 1 and names those that are out of date
+
+A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``; pictures lie in ``gallery/``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from masksynth.contracts import Contracts, Weights
+from masksynth.contracts.families import (
+    all_but_row_and_column,
+    causal,
+    leave_ball_out,
+    leave_ball_out_grid,
+    leave_block_out,
+    leave_one_out,
+    neighbourhood,
+    tree_complement,
+    windows,
+)
+from masksynth.discover.bounds import bounds_of
+from masksynth.discover.constructions import (
+    butterfly,
+    constructions_for,
+    direct,
+    edges_of_arities,
+    expanding_hole,
+    heap_parents,
+    layer_by_layer,
+    least_depth,
+    reroot,
+    rerooted_tree,
+    sperner,
+    sperner_in_place,
+    tree_butterfly,
+)
+from masksynth.discover.constructions.hole import Sites
+from masksynth.discover.constructions.layered import levels_of
+from masksynth.discover.constructions.sperner import best_hubs, hubs_needed
+from masksynth.discover.layer_costs import leave_one_out_by_layers
+from masksynth.discover.measure import measure
+from masksynth.discover.structure import Structure, prune
+
+HERE = Path(__file__).parent
+PAGE = HERE / "discovery.md"
+
+
+def rows_of(head: str, rows: Iterator[tuple[object, ...]]) -> str:
+    """Return a Markdown table; numbers have separators between thousands."""
+    lines = [f"| {head} |", "|" + "---|" * (head.count("|") + 1)]
+    lines += ["| " + " | ".join(f"{x:,}" if isinstance(x, int) else str(x) for x in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def size_of(structure: Structure) -> str:
+    """Return positions + edges, with the depth of one mask or the number of layers that read."""
+    edges = sum(len(reads.query) for reads in structure.reads)
+    depth = int(levels_of(structure).max()) if len(structure.reads) == 1 else len(structure.reads)
+    return f"{structure.size:,} + {edges:,} ({depth:,})"
+
+
+def leave_one_out_table() -> str:
+    """Return sizes of the constructions for leave-one-out."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for n in (4, 8, 16, 64, 1024):
+            shown = sorted({1, 2, 3, 5, 7, 9, least_depth(n) - 1, least_depth(n)} - {0})
+            arities = [f"({layers}, {edges_of_arities(n, layers):,})" for layers in shown if layers <= least_depth(n)]
+            in_place = sperner_in_place(n, hubs_needed(n))
+            yield (
+                n,
+                size_of(butterfly(n)),
+                size_of(tree_butterfly(heap_parents(n))),
+                size_of(sperner(n)),
+                "-" if in_place is None else size_of(in_place),
+                " ".join(arities),
+            )
+
+    head = "n | Butterfly | heap Butterfly | Sperner | Sperner in place | rerooting: (layers, edges)"
+    return rows_of(head, rows())
+
+
+CONTRACTS: dict[str, Contracts] = {
+    "leave-one-out": leave_one_out(n=64, layers=64),
+    "causal prefix": causal(n=64, layers=64),
+    "window of 4": windows(n=64, w=4, layers=64),
+    "window of 8": windows(n=64, w=8, layers=64),
+    "window of 16": windows(n=64, w=16, layers=64),
+    "all but i - 1 .. i + 1": leave_ball_out(n=64, radius=1, layers=64),
+    "3 x 3 neighbourhood without its centre": neighbourhood(layers=64),
+    "all but 3 x 3": leave_ball_out_grid(layers=64),
+    "all but row and column": all_but_row_and_column(layers=64),
+    "leave-block-out, 8 blocks": leave_block_out(n=64, l=8, layers=64),
+    "tree complement (heap)": tree_complement(n=64, layers=64),
+}
+"""Contracts on 64 elements, with as many layers as any construction can use."""
+
+
+def gates_table() -> str:
+    """Return, for each contract, OR gates read directly, of the best construction, and the bound."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for name, contracts in CONTRACTS.items():
+            edges = {s: sum(len(reads.query) for reads in s.reads) for s in constructions_for(contracts)}
+            best = min(edges, key=lambda s: edges[s])
+            copies = int(contracts.need.any(axis=1).sum())
+            bound = int(bounds_of(contracts).edges.value) - copies
+            plain = sum(len(reads.query) for reads in direct(contracts).reads) - copies
+            gates = edges[best] - int((best.element < 0).sum())  # the first read of a blank is a copy
+            yield name, plain, gates, best.found_by, bound, "**optimal**" if gates == bound else ""
+
+    return rows_of("contract | read directly | best construction | which | bound | ", rows())
+
+
+def layers_table() -> str:
+    """Return the cost of leave-one-out when every layer is charged, at the default weights."""
+    weights = Weights(count="layer")
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for n in (64, 248, 252, 300, 512, 1024, 2048):
+            contracts = replace(leave_one_out(n=n, layers=2), weights=weights)
+            raw = n * (weights.position + weights.kv) + weights.pair * n * (n - 1)
+            hubs = best_hubs(n, weights)
+            structure = sperner_in_place(n, hubs)
+            in_place = measure(structure, contracts).cost if structure else np.inf
+            bound = leave_one_out_by_layers(n, weights)
+            share = min(raw, in_place) / bound - 1
+            gap = "**optimal**" if share < 1e-9 else f"{100 * share:.2f} %"
+            yield n, f"{raw:,.1f}", f"{in_place:,.1f}", hubs, f"{bound:,.1f}", gap
+
+    return rows_of("n | raw keys only | Sperner in place | hubs | bound (theorem 5) | gap of the better one", rows())
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "leave-one-out": leave_one_out_table,
+    "gates": gates_table,
+    "layers": layers_table,
+}
+
+COLUMN, ROW, LEFT, TOP = 46, 92, 70, 34
+RAW, MIXED = "#b0bec5", "#3949ab"
+
+
+def draw_layers(structure: Structure, order: list[int], names: list[str]) -> str:
+    """Return a picture of positions by layers: a grey line is a read of a token, a blue one of what others have read.
+
+    Parameters
+    ----------
+    structure : Structure
+    order : list of int
+        Positions from left to right.
+    names : list of str
+        Their names, in the same order.
+    """
+    layers, column = len(structure.reads), {position: i for i, position in enumerate(order)}
+    width, height = LEFT + COLUMN * len(order) + 10, TOP + ROW * layers + 40
+
+    def at(position: int, layer: int) -> tuple[int, int]:
+        return LEFT + COLUMN * column[position], TOP + ROW * (layers - layer)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+        ' font-family="sans-serif" font-size="11">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+    ]
+    has_read = np.zeros(structure.size, bool)
+    for layer, reads in enumerate(structure.reads, start=1):
+        y = TOP + ROW * (layers - layer)
+        parts.append(f'<text x="6" y="{y + 4}">layer {layer}</text>')
+        for query, key in zip(reads.query.tolist(), reads.key.tolist(), strict=True):
+            (x1, y1), (x2, y2) = at(key, layer - 1), at(query, layer)
+            colour = f'stroke="{MIXED}" stroke-width="1.6"' if has_read[key] else f'stroke="{RAW}" stroke-width="1"'
+            bend = f"M{x1} {y1}C{x1} {y1 - ROW // 2} {x2} {y2 + ROW // 2} {x2} {y2}"
+            parts.append(f'<path d="{bend}" fill="none" {colour}/>')
+        has_read[reads.query] = True
+    parts += list(_dots(structure, order, names, at))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _dots(
+    structure: Structure, order: list[int], names: list[str], at: Callable[[int, int], tuple[int, int]]
+) -> Iterator[str]:
+    """Yield the states that read or are read, and the names below them."""
+    layers = len(structure.reads)
+    for position, name in zip(order, names, strict=True):
+        x, y = at(position, 0)
+        yield f'<text x="{x}" y="{y + 22}" text-anchor="middle">{name}</text>'
+        for layer in range(layers + 1):
+            reads = layer > 0 and position in structure.reads[layer - 1].query
+            is_read = layer < layers and position in structure.reads[layer].key
+            if reads or is_read:
+                x, y = at(position, layer)
+                fill = "#ef6c00" if structure.element[position] < 0 else MIXED
+                yield f'<circle cx="{x}" cy="{y}" r="5" fill="{fill}"/>'
+
+
+def draw_hole() -> str:
+    """Return the expanding hole of 9 tokens with reaches 1 and 3; only what the middle target uses is drawn."""
+    n, middle = 9, 4
+    place = np.arange(n)
+    structure = expanding_hole(Sites(place, place, abs(place[:, None] - place)), [1, 3])
+    only = replace(structure, target=structure.target[[middle]])
+
+    kept = prune(only, "layered")
+    tokens = np.flatnonzero(kept.element >= 0).tolist()
+    blanks = np.flatnonzero(kept.element < 0).tolist()
+    sites = [int(k) for k in range(n) if k == middle or _serves(structure, middle, k)]
+    named = [(int(kept.element[p]), f"u{kept.element[p]}", p) for p in tokens]
+    named += [(k, f"p{k}", p) for k, p in zip(sites, blanks, strict=True)]
+    named.sort(key=lambda entry: entry[0])
+    return draw_layers(kept, [p for _, _, p in named], [name for _, name, _ in named])
+
+
+def _serves(structure: Structure, middle: int, k: int) -> bool:
+    """Return whether the query of the middle target reads the query k in some layer, directly."""
+    size = structure.size - len(structure.target)
+    return any(bool(((r.query == size + middle) & (r.key == size + k)).any()) for r in structure.reads)
+
+
+def draw_rerooting() -> str:
+    """Return in-place rerooting of 8 tokens in four layers, each blank beside its token."""
+    n = 8
+    structure = reroot(rerooted_tree(n, 4), n, 4)
+    order = [position for k in range(n) for position in (k, n + k)]
+    return draw_layers(structure, order, [name for k in range(n) for name in (f"u{k}", f"p{k}")])
+
+
+def draw_sperner() -> str:
+    """Return the Sperner mask of 6 tokens and four hubs, as two layers."""
+    structure = layer_by_layer(sperner(6), 2)
+    size = structure.size
+    hubs = [p for p in range(size) if structure.element[p] >= 0 and p in structure.reads[0].query]
+    tokens = [p for p in range(size) if structure.element[p] >= 0 and p not in hubs]
+    blanks = [p for p in range(size) if structure.element[p] < 0]
+    name = {p: f"u{structure.element[p]}" for p in tokens}
+    name |= {p: f"u{structure.element[p]} h{i}" for i, p in enumerate(hubs)} | {
+        p: f"p{i}" for i, p in enumerate(blanks)
+    }
+    # a query, a hub and a token in turn: they lie in different layers
+    order = [p for group in zip_longest(blanks, hubs, tokens) for p in group if p is not None]
+    return draw_layers(structure, order, [name[p] for p in order])
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    "discovery-hole.svg": draw_hole,
+    "discovery-rerooting.svg": draw_rerooting,
+    "discovery-sperner.svg": draw_sperner,
+}
+
+
+def page_with_tables(page: str) -> str:
+    """Return the page with all tables computed anew."""
+
+    def table(match: re.Match[str]) -> str:
+        return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table ([\w-]+) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
+
+
+def stale_files() -> list[str]:
+    """Return the names of the page and the pictures that differ from what this script writes."""
+    text = PAGE.read_text(encoding="utf-8")
+    stale = [PAGE.name] if page_with_tables(text) != text else []
+    for name, draw in PICTURES.items():
+        path = HERE / "gallery" / name
+        stale += [name] * (not path.exists() or path.read_text(encoding="utf-8") != draw())
+    return stale
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        names = stale_files()
+        sys.exit(f"out of date: {', '.join(names)}; run python docs/discovery.py" if names else 0)
+    PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for picture, draw_picture in PICTURES.items():
+        (HERE / "gallery" / picture).write_text(draw_picture(), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""Write a folder that proves a bound on the reads, or the cost, of every structure, for ``masksynth check-proof``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from masksynth.backends import Limits
+from masksynth.contracts import Contracts, Weights, dump_contracts
+from masksynth.discover.structure import Structure
+from masksynth.errors import MasksynthError, Unsupported
+from masksynth.files import writing_folder
+from masksynth_solvers.discover.clauses import Prices
+from masksynth_solvers.discover.gates import encode_gates
+from masksynth_solvers.discover.hubs import encode_hubs, readable_blanks
+from masksynth_solvers.discover.jobs import list_jobs, price_of
+from masksynth_solvers.discover.places import lay_out
+from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight, write_lines
+from masksynth_solvers.sparse.refute import HAS_MODEL, REFUTED
+
+Part = dict[str, Any]
+
+
+def write_discovery_proof(
+    folder: str | Path,
+    contracts: Contracts,
+    structure: Structure,
+    limits: Limits | None = None,
+    *,
+    force: bool = False,
+    inspect: Callable[[Path], object] | None = None,
+) -> Path:
+    """Write a proof folder, atomically: of the cost of one mask that is safe at any depth, else of the reads.
+
+    Parameters
+    ----------
+    folder : path
+        The target. It must not exist or must be empty; with ``force`` another proof is replaced.
+    contracts : Contracts
+    structure : Structure
+        Pruned; the proof shows that no structure is cheaper, or has fewer reads.
+    limits : Limits, optional
+        ``seconds`` for all parts together.
+    force : bool
+    inspect : function, optional
+        Called with the finished folder before it is moved, for instance ``masksynth.verify.proof.check_proof``.
+
+    Returns
+    -------
+    Path
+        The absolute path of the folder.
+
+    Raises
+    ------
+    Unsupported
+        If a bound is not proved within the limits, or the checker does not cover such contracts.
+    MasksynthError
+        If some structure is cheaper.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> from masksynth.verify.proof import check_proof
+    >>> from masksynth_solvers.discover.jobs import read_directly
+    >>> contracts = leave_one_out(n=3)
+    >>> place = write_discovery_proof(Path(tempfile.mkdtemp()) / "proof", contracts, read_directly(contracts))
+    >>> report = check_proof(place)
+    >>> report.claim, report.value, report.optimal
+    ('cost', 36006, True)
+    """
+    _check_covered(contracts)
+    until = inf if limits is None or limits.seconds is None else monotonic() + limits.seconds
+    is_cost = contracts.masks == "one" and contracts.layers is None and contracts.weights.count == "structure"
+    reads = sum(len(table.query) for table in structure.reads)
+    value = price_of(structure, contracts) if is_cost else reads
+    target = Path(os.path.abspath(folder)).resolve()
+    with writing_folder(target, force, _is_proof_file, what="the proof") as draft:
+        parts: list[Part] = []
+        for sizes, formula in _cost_parts(contracts, value) if is_cost else _gate_parts(contracts, reads):
+            parts.append({"folder": f"part-{len(parts):03d}"} | sizes)
+            _refute(draft / parts[-1]["folder"], formula, until)
+        witness = {
+            "element": structure.element.tolist(),
+            "reads": [
+                [list(pair) for pair in zip(table.query.tolist(), table.key.tolist(), strict=True)]
+                for table in structure.reads
+            ],
+            "target": structure.target.tolist(),
+        }
+        claim = {"claim": "cost" if is_cost else "reads", "value": value, "bound": value}
+        statement = {"masksynth_discovery_proof": 1} | claim | {"witness": witness, "parts": parts}
+        write_lines(draft / "problem.json", [json.dumps(statement), "\n"])
+        write_lines(draft / "contracts.json", [dump_contracts(contracts)])
+        if inspect is not None:
+            inspect(draft)
+    return target
+
+
+def _check_covered(contracts: Contracts) -> None:
+    """Raise Unsupported for contracts that the checker of proofs does not cover."""
+    demand = contracts.demand
+    if demand.direct or demand.mixed or demand.bandwidth or demand.hops is not None or contracts.same_blanks:
+        raise Unsupported("proofs do not cover demands, nor blanks that are alike; leave out the proof")
+
+
+def _gate_parts(contracts: Contracts, reads: int) -> list[tuple[Part, Formula]]:
+    """Return what is to be refuted so that no structure has fewer reads: each number of gates that is too small."""
+    places = lay_out(contracts)
+    asking = sum(places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True))
+    return [({"gates": gates}, encode_gates(contracts, gates)) for gates in range(reads - asking)]
+
+
+def _cost_parts(contracts: Contracts, value: int) -> list[tuple[Part, Formula]]:
+    """Return what is to be refuted so that no structure is cheaper: reads, for numbers of hubs and raw hubs."""
+    if not contracts.weights.pair:
+        raise Unsupported("a proof of the cost needs a price of pairs; leave out the proof")
+    by_reads = replace(contracts, weights=Weights(0, 0, 1, "structure"))
+    parts = []
+    for _, job in list_jobs(contracts, value):
+        model = encode_hubs(by_reads, job.size, job.raw)
+        if readable_blanks(model):
+            raise Unsupported(
+                "a proof of the cost needs queries each of which hides what each other one needs; leave out the proof"
+            )
+        most = (value - 1 - encode_hubs(contracts, job.size, job.raw).offset) // Prices.of(contracts.weights).pair
+        parts.append(({"hubs": job.size, "raw": job.raw, "reads": most}, limit_weight(model.formula, most)))
+    return parts
+
+
+def _refute(folder: Path, formula: Formula, until: float) -> None:
+    """Write a formula and its DRUP refutation by CaDiCaL, in a process that can be stopped."""
+    write_lines(folder / "formula.cnf", dimacs_lines(formula))
+    command = [sys.executable, "-m", "masksynth_solvers.sparse.refute", str(folder / "formula.cnf")]
+    left = None if until == inf else max(0.0, until - monotonic())
+    try:
+        done = subprocess.run(
+            [*command, str(folder / "proof.drat")], stdin=subprocess.DEVNULL, capture_output=True, timeout=left
+        )
+    except subprocess.TimeoutExpired:
+        raise Unsupported(
+            f"{folder.name}: the bound is not proved within the limits; give more time, or leave out the proof"
+        ) from None
+    if done.returncode == HAS_MODEL:
+        raise MasksynthError(
+            f"{folder.name}: there is a smaller structure, so there is no proof that this is the least"
+        )
+    if done.returncode != REFUTED:
+        raise MasksynthError(f"{folder.name}: CaDiCaL failed: {done.stderr.decode(errors='replace')[-200:]}")
+
+
+def _is_proof_file(name: str) -> bool:
+    """Return whether a file or folder of a proof has this name."""
+    return name in ("problem.json", "contracts.json") or name.startswith("part-")
