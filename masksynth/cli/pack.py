@@ -239,7 +239,8 @@ def _note_lines(summary: Summary, record: dict[str, Any]) -> Iterator[str]:
     if summary.missing:
         yield f"  no sample has {', '.join(map(plain, sorted(summary.missing)))}"
     if record["samples"] and not record["loss_edges"]:
-        yield "  no label is trained: all are -100"
+        others = "all others are" if record["ignored_first_labels"] else "all are"
+        yield f"  no label is trained: {others} -100"
     if summary.skipped and not record["samples"]:
         yield "  no sample is left: all are longer than a batch; give a larger --max-length"
     if summary.skipped:

@@ -100,6 +100,8 @@ def test_first_labels_are_counted_and_names_given(tmp_path):
     done = here("pack", path, "-o", tmp_path / "out")
     assert "3 samples trained at the first token: that label is ignored, since no token precedes it" in done.stdout
     assert json.loads(here("pack", path, "--json").stdout)["ignored_first_labels"] == 3
+    path.with_name("first.jsonl").write_text('{"input_ids": [1, 2], "labels": [1, -100]}\n')
+    assert "no label is trained: all others are -100" in here("pack", path.with_name("first.jsonl")).stdout
     back = [json.loads(line) for line in here("unpack", tmp_path / "out").stdout.splitlines()]
     assert sorted((row["id"], row["labels"]) for row in back) == [
         ("#1", [-100, 2, 3]),

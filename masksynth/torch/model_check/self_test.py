@@ -14,6 +14,7 @@ from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.export.blocks import check_blocks
 from masksynth.export.mask_arrays import MAX_DENSE
 from masksynth.torch.mask_tensors import lists_of
+from masksynth.torch.merged_batch import Batch
 from masksynth.torch.model_check.beyond_window import NO_WINDOW, compare_long_sample, compare_other_windows
 from masksynth.torch.model_check.checked_call import check_call
 from masksynth.torch.model_check.compare_outputs import Model, row_distances
@@ -23,6 +24,7 @@ from masksynth.torch.model_check.sample_rows import check_loss_edges, check_samp
 from masksynth.torch.model_check.self_test_call import Reference, SelfTestCall, call_model
 from masksynth.torch.model_check.self_test_result import SelfTest
 from masksynth.torch.model_check.separate_logits import compare_sample
+from masksynth.torch.model_check.separate_predictions import compare_predictions
 from masksynth.torch.model_check.separate_samples import choose_samples, positions_of_sample
 from masksynth.torch.model_check.token_isolation import check_derivatives, check_isolation, choose_changes
 from masksynth.torch.model_check.transformers_models import record_calls
@@ -36,7 +38,7 @@ NO_CONTEXT = "context"
 
 def self_test(
     model: Model,
-    batch: TrainingBatch,
+    batch: TrainingBatch | Batch,
     samples: int = 4,
     probes: int = 4,
     seed: int = 0,
@@ -68,8 +70,9 @@ def self_test(
     model : callable
         Takes the keywords of ``batch.model_inputs``; returns logits ``[1, N, V]`` or ``[N, V]`` or an object with
         ``.logits``. It should include everything between the batch and the logits.
-    batch : TrainingBatch
-        On the model's device.
+    batch : TrainingBatch or Batch
+        On the model's device. Of an answer (``Batch``), also one with a mask per layer, ``samples`` predictions are
+        compared with runs of the positions that they depend on alone; the other arguments do not matter.
     samples, probes : int
         Number of samples to run separately, and of single tokens to change.
     seed : int
@@ -113,6 +116,8 @@ def self_test(
     """
     if visible not in ("causal", "mask"):
         raise InvalidInstance(f"visible: expected 'causal' or 'mask', got {visible!r}", "")
+    if isinstance(batch, Batch):
+        return compare_predictions(model, batch, samples, seed, tolerance)
     check_training_batch(batch)
     if reference is not None and (isinstance(reference, type) or not callable(reference)):
         got = reference.__name__ if isinstance(reference, type) else type(reference).__name__

@@ -56,7 +56,7 @@ def run(folder: str) -> dict[str, Any]:
 
 
 def _rank(rank: int, folder: str) -> None:
-    faulthandler.dump_traceback_later(50, exit=True)  # a rank that waits forever fails the test and says where
+    faulthandler.dump_traceback_later(120, exit=True)  # a rank that waits forever fails the test and says where
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", FutureWarning)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=RANKS)
@@ -65,6 +65,7 @@ def _rank(rank: int, folder: str) -> None:
         results[name] = _compare(rank, "FSDP2", rows if rank else None)
     for name, options in FIRST_FSDP.items():
         results[name] = _compare_flat(rank, **options)
+    results["not folded"] = {name: _score_unfolded(rank, name) for name in WRAPPERS}
     results["fault"] = _plant_fault(rank)
     torch.save(results, f"{folder}/{rank}.pt")
     dist.barrier()  # a rank that leaves first may end the other's connections
@@ -118,6 +119,18 @@ def _compare_flat(
     values, parameters = (float((a - b).abs().max()) for a, b in zip(*results, strict=True))
     report = folded.report()
     return values, report.folded, report.checks, parameters
+
+
+def _score_unfolded(rank: int, name: str) -> float:
+    """Return the difference of log-probabilities and gradients from a plain step; the second rank has no labels."""
+    rows = PADS if rank else pad(texts(rank))
+    plain, model = (WRAPPERS[name](make_model(EXACT["Llama"], "sdpa").train()) for _ in range(2))
+    theirs = step(plain, rows)
+    terms = merged_logprobs(model, *rows).log_probs
+    (terms * torch.arange(1, len(terms) + 1)[:, None]).sum().backward()
+    gradients = [part.grad for part in model.parameters()]
+    whole = [[p.full_tensor() if hasattr(p, "full_tensor") else p for p in part] for part in (gradients, theirs[1])]
+    return apart((terms.detach(), whole[0]), (theirs[0], whole[1]))
 
 
 def _plant_fault(rank: int) -> str:

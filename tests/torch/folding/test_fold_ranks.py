@@ -37,6 +37,11 @@ def test_a_rank_whose_rows_share_nothing_checks_with_the_others(results, case):
         assert (folded, checks) == expected
 
 
+@pytest.mark.parametrize("name", rank_steps.WRAPPERS)
+def test_log_probabilities_of_a_model_that_is_not_folded_where_a_rank_has_no_labels(results, name):
+    assert max(results[rank]["not folded"][name] for rank in range(rank_steps.RANKS)) < 1e-5
+
+
 def test_a_fault_of_one_rank_is_an_error_of_all(results):
     assert "comparison failed on another rank" in results[0]["fault"]
     assert "hidden states" in results[1]["fault"]

@@ -7,10 +7,20 @@ import pytest
 import torch
 import transformers
 
-from masksynth.contracts.families import leave_one_out
+from masksynth.contracts.families import leave_one_out, windows
 from masksynth.discover.as_answer import to_merged
+from masksynth.discover.constructions import direct
 from masksynth.discover.structure import Reads, Structure
-from masksynth.torch import WrongModel, batch_of, check_model, layer_masks, structure_inputs, use_registered_attention
+from masksynth.errors import WrongAnswer
+from masksynth.torch import (
+    WrongModel,
+    batch_of,
+    check_model,
+    layer_masks,
+    self_test,
+    structure_inputs,
+    use_registered_attention,
+)
 
 N, REACH = 12, (1, 4, 12)
 SHAPE = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
@@ -70,3 +80,21 @@ def test_the_check_of_models_knows_the_masks_of_layers(attention):
     for wrong in (right.flip(1), right[:, :1], right[:, 1:2], right[:, [1, 0, 2]]):
         with pytest.raises(WrongModel):
             check_model(model, batch, inputs=dict(given, attention_mask=wrong), layers=3, probes=N)
+
+
+def mix_all(module, given, out):
+    """Add the mean over all positions to the states: a layer that mixes positions without the mask."""
+    states = out[0] if isinstance(out, tuple) else out
+    mixed = states + states.mean(dim=1, keepdim=True)
+    return (mixed, *out[1:]) if isinstance(out, tuple) else mixed
+
+
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "LlamaForCausalLM"])
+def test_a_prediction_needs_only_the_positions_that_it_depends_on(name):
+    contracts = windows(n=9, w=3, layers=3)
+    batch, model = batch_of(to_merged(direct(contracts), contracts)[1]), make(name)
+    assert self_test(model, batch, samples=6)
+    layer = model.model.layers[1] if name.startswith("Llama") else model.bert.encoder.layer[1]
+    layer.register_forward_hook(mix_all)
+    with pytest.raises(WrongAnswer, match="run alone"):
+        self_test(model, batch, samples=6)
