@@ -1,4 +1,4 @@
-"""Train by discovered structures, masked language models and a causal model at a size that means something, on a GPU."""
+"""Train by discovered structures, masked language models and a causal model at a larger size, on a GPU."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def measure_discovery(device: Device) -> Iterator[Row]:
     n, layers = (32, 3) if device.tiny else (1024, 12)
     data = load_text(n) if device.tiny else load_library(n)
     if device.tiny:
-        setting = Setting(layers, width=16, heads=2, flops=3e6, steps=3, test=2, device=device.device)
+        setting = Setting(layers, width=16, heads=2, flops=3e6, steps=3, test=2, device=device.device.type)
     else:
-        setting = Setting(layers, width=768, heads=12, flops=3e12, steps=400, test=8, device=device.device)
+        setting = Setting(layers, width=768, heads=12, flops=3e12, steps=400, test=8, device=device.device.type)
     for method in text_methods(n, layers):
         run = train(method, data, setting, rate=2e-3 if device.tiny else 4e-4, seed=1)
         yield {

@@ -48,7 +48,7 @@ class Setting:
     steps : int
     test : int
         Held-out sequences that are scored.
-    device : torch.device
+    device : str
         Where the model is trained.
     """
 
@@ -58,7 +58,7 @@ class Setting:
     flops: float = 1.0e9
     steps: int = 400
     test: int = 64
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
 
 
 @dataclass
