@@ -40,6 +40,7 @@ from masksynth.discover.constructions import (
     layer_by_layer,
     least_depth,
     reroot,
+    reroot_with_hubs,
     rerooted_tree,
     sperner,
     sperner_in_place,
@@ -63,9 +64,14 @@ def rows_of(head: str, rows: Iterator[tuple[object, ...]]) -> str:
     return "\n".join(lines)
 
 
+def count_edges(structure: Structure) -> int:
+    """Return the number of reads."""
+    return sum(len(reads.query) for reads in structure.reads)
+
+
 def size_of(structure: Structure) -> str:
     """Return positions + edges, with the depth of one mask or the number of layers that read."""
-    edges = sum(len(reads.query) for reads in structure.reads)
+    edges = count_edges(structure)
     depth = int(levels_of(structure).max()) if len(structure.reads) == 1 else len(structure.reads)
     return f"{structure.size:,} + {edges:,} ({depth:,})"
 
@@ -75,8 +81,10 @@ def leave_one_out_table() -> str:
 
     def rows() -> Iterator[tuple[object, ...]]:
         for n in (4, 8, 16, 64, 1024):
-            shown = sorted({1, 2, 3, 5, 7, 9, least_depth(n) - 1, least_depth(n)} - {0})
-            arities = [f"({layers}, {edges_of_arities(n, layers):,})" for layers in shown if layers <= least_depth(n)]
+            shown = [x for x in sorted({1, 3, 5, 7, 9, least_depth(n) - 1, least_depth(n)}) if 0 < x <= least_depth(n)]
+            arities = [f"({layers}, {edges_of_arities(n, layers):,})" for layers in shown]
+            rooted = {layers: reroot_with_hubs(n, layers) for layers in range(2, least_depth(n), 2)}
+            hubs = [f"({layers}, {count_edges(s):,})" for layers, s in rooted.items() if s is not None]
             in_place = sperner_in_place(n, hubs_needed(n))
             yield (
                 n,
@@ -85,9 +93,10 @@ def leave_one_out_table() -> str:
                 size_of(sperner(n)),
                 "-" if in_place is None else size_of(in_place),
                 " ".join(arities),
+                " ".join(hubs) or "-",
             )
 
-    head = "n | Butterfly | heap Butterfly | Sperner | Sperner in place | rerooting: (layers, edges)"
+    head = "n | Butterfly | heap Butterfly | Sperner | Sperner in place | rerooting: (layers, edges) | hubs at the root"
     return rows_of(head, rows())
 
 
@@ -112,11 +121,11 @@ def gates_table() -> str:
 
     def rows() -> Iterator[tuple[object, ...]]:
         for name, contracts in CONTRACTS.items():
-            edges = {s: sum(len(reads.query) for reads in s.reads) for s in constructions_for(contracts)}
+            edges = {s: count_edges(s) for s in constructions_for(contracts)}
             best = min(edges, key=lambda s: edges[s])
             copies = int(contracts.need.any(axis=1).sum())
             bound = int(bounds_of(contracts).edges.value) - copies
-            plain = sum(len(reads.query) for reads in direct(contracts).reads) - copies
+            plain = count_edges(direct(contracts)) - copies
             gates = edges[best] - int((best.element < 0).sum())  # the first read of a blank is a copy
             yield name, plain, gates, best.found_by, bound, "**optimal**" if gates == bound else ""
 

@@ -12,11 +12,19 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.eliminate import count_gates
-from masksynth.discover.layer_costs import leave_one_out_by_layers
+from masksynth.discover.layer_costs import (
+    Work,
+    charges_of_layers,
+    charges_of_one_mask,
+    leave_one_out_at_tokens,
+    leave_one_out_by_layers,
+)
 from masksynth.mask.csr import distinct
-from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
+from masksynth.mask.typing import BoolArray, Int64Array
 
 PAGE = "docs/discovery.md"
+MOST_TARGETS = 1 << 11
+"""Targets that are compared with one another; a part of the targets gives a bound too."""
 
 
 @dataclass(frozen=True)
@@ -66,35 +74,61 @@ def bounds_of(contracts: Contracts) -> Bounds:
     """
     is_query = np.array([target.place == "query" for target in contracts.targets], bool)
     needed = np.unpackbits(contracts.need.view(np.uint8), axis=1, count=contracts.elements.count, bitorder="little")
-    needs = needed.any(axis=1)
-    positions = int(needed.any(axis=0).sum()) + count_blanks(contracts, is_query)
-    copies = count_blanks(contracts, is_query & needs)
+    positions = int(needed.any(axis=0).sum()) + _positions_beyond_tokens(contracts, needed.view(bool), is_query)
+    copies = len(different_hosts(contracts, is_query & needed.any(axis=1)))
     size = leave_one_out_size(contracts)
     if size >= 3:
         gates, theorem = 3 * size - 6, f"theorem 2, leave-one-out ({PAGE}#theorem-2)"
     else:
         gates, theorem = count_gates(contracts), f"theorem 3, gate elimination ({PAGE}#theorem-3)"
     edges = Bound(gates + copies, theorem)
-    read = needed[is_query].any(axis=0)
-    cost = _cost(contracts, positions, edges, copies, int(read.sum()))
+    if contracts.weights.count == "structure":
+        weights = contracts.weights
+        by = f"theorem 1, positions ({PAGE}#theorem-1), and {edges.by}"
+        cost = Bound(weights.position * positions + weights.pair * edges.value, by)
+    else:
+        cost = _cost_by_layers(contracts, needed.sum(axis=1, dtype=np.int64), needed[is_query].any(axis=0), edges)
     return Bounds(Bound(positions, f"theorem 1, positions ({PAGE}#theorem-1)"), edges, cost)
 
 
-def _cost(contracts: Contracts, positions: int, edges: Bound, blanks: int, read: int) -> Bound:
-    """Return a lower bound for the cost from those for positions, edges, blanks that read, and elements read."""
+def _positions_beyond_tokens(contracts: Contracts, needed: BoolArray, is_query: BoolArray) -> int:
+    """Return a lower bound for the positions beyond one for each needed element."""
+    hosts = different_hosts(contracts, np.ones(len(needed), bool))
+    flexible = needed[hosts[~is_query[hosts]]]
+    at_tokens = min(int(flexible.any(axis=1).sum()), int(flexible.any(axis=0).sum()))
+    return max(len(different_hosts(contracts, is_query)), len(hosts) - at_tokens)
+
+
+def _cost_by_layers(contracts: Contracts, sizes: Int64Array, is_read: BoolArray, edges: Bound) -> Bound:
+    """Return the best bound for the cost when every layer is charged.
+
+    Parameters
+    ----------
+    contracts : Contracts
+    sizes : (T,) int64
+        Number of elements that each target needs.
+    is_read : (n,) bool
+        Elements that some target with a blank needs.
+    edges : Bound
+    """
     weights = contracts.weights
-    if weights.count == "structure":
-        value = weights.position * positions + weights.pair * edges.value
-        return Bound(value, f"theorem 1, positions ({PAGE}#theorem-1), and {edges.by}")
-    all_queries = all(target.place == "query" for target in contracts.targets)
-    size = leave_one_out_size(contracts) if all_queries and contracts.masks == "layered" else 0
-    if size >= 3 and size == len(contracts.targets):
-        return Bound(leave_one_out_by_layers(size, weights), f"theorem 5, layers ({PAGE}#theorem-5)")
-    # the last layer in which a token is read leaves it as it is, unless it is a target or the mask is the same again
-    token = weights.kv if all_queries and contracts.masks == "layered" else min(weights.kv, weights.position)
-    value = weights.position * blanks + token * read + weights.pair * edges.value
-    repeats = (contracts.layers or 1) if contracts.masks == "one" else 1
-    return Bound(repeats * value, f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}")
+    is_query = np.array([target.place == "query" for target in contracts.targets], bool)
+    reads = np.where(is_query, sizes, sizes - 1)  # a target at a token of its need has that one
+    hosts = different_hosts(contracts, reads > 0)
+    work = Work(
+        len(hosts), int((~is_query[hosts]).sum()), int(reads[hosts].sum()), int(is_read.sum()), int(edges.value)
+    )
+    if contracts.masks == "one":
+        blanks = len(different_hosts(contracts, is_query & (sizes > 0)))
+        value = (contracts.layers or 1) * charges_of_one_mask(work, blanks, weights)
+        return Bound(value, f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}")
+    choices = [Bound(charges_of_layers(work, weights), f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}")]
+    size = leave_one_out_size(contracts)
+    if size == len(contracts.targets) >= 3:
+        choices.append(Bound(leave_one_out_at_tokens(size, weights), f"theorem 6, tokens ({PAGE}#theorem-6)"))
+        if is_query.all():
+            choices.append(Bound(leave_one_out_by_layers(size, weights), f"theorem 5, layers ({PAGE}#theorem-5)"))
+    return max(choices, key=lambda bound: bound.value)
 
 
 def leave_one_out_size(contracts: Contracts) -> int:
@@ -109,28 +143,27 @@ def leave_one_out_size(contracts: Contracts) -> int:
     return size if size and len(np.unique(hidden[is_all_but_one], axis=0)) == size else 0
 
 
-def count_blanks(contracts: Contracts, chosen: BoolArray) -> int:
-    """Return a lower bound for the number of different blanks at which the chosen targets are predicted.
+def different_hosts(contracts: Contracts, chosen: BoolArray) -> Int64Array:
+    """Return some of the chosen targets, each two of which are predicted at different positions in every structure.
 
-    Blanks of different position ids differ, and so do those of two targets of which one needs what the other hides: a
-    greedy choice of targets that exclude one another is counted for each position id.
+    Two targets are if one needs what the other hides, or if their position ids differ and one of them has placement
+    `query`: a blank has one position id, and such a target is not at a token.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> different_hosts(leave_one_out(n=3, place="any"), np.ones(3, bool)).tolist()
+    [0, 1, 2]
     """
     place = np.array([target.position for target in contracts.targets], np.int64)
-    total = 0
-    for position in distinct(place[chosen]):
-        total += len(_exclusive(np.flatnonzero(chosen & (place == position)), contracts))
-    return total
-
-
-def _exclusive(targets: Int64Array, contracts: Contracts) -> list[int]:
-    """Return targets of which each two exclude one another, chosen greedily."""
-    kept: list[int] = []
-    for target in targets.tolist():
-        if _excludes(contracts.need[kept], contracts.hide[kept], contracts.need[target], contracts.hide[target]):
-            kept.append(target)
+    is_query = np.array([target.place == "query" for target in contracts.targets], bool)
+    index = np.flatnonzero(chosen)
+    if is_query[index].all() and len(distinct(place[index])) == len(index):
+        return index
+    kept = np.zeros(0, np.int64)
+    for target in index[:MOST_TARGETS].tolist():
+        excludes = (contracts.need[kept] & contracts.hide[target]) | (contracts.hide[kept] & contracts.need[target])
+        differ = (place[kept] != place[target]) & (is_query[kept] | is_query[target])
+        if (excludes.any(axis=1) | differ).all():
+            kept = np.append(kept, target)
     return kept
-
-
-def _excludes(need: UInt64Array, hide: UInt64Array, other_need: UInt64Array, other_hide: UInt64Array) -> bool:
-    """Return whether a target excludes each of some others."""
-    return bool(((need & other_hide) | (hide & other_need)).any(axis=1).all())

@@ -1,13 +1,83 @@
-"""A lower bound for the cost of leave-one-out when every layer is charged (theorem 5 of ``docs/discovery.md``)."""
+"""Lower bounds for the cost when every layer is charged: theorems 4, 5 and 6 of ``docs/discovery.md``."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import comb
 
 import numpy as np
 
 from masksynth.contracts import Weights
 from masksynth.mask.typing import Float64Array, Int64Array
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every structure for some contracts has to do.
+
+    Parameters
+    ----------
+    hosts : int
+        B, targets that must read, and are predicted at different positions.
+    at_tokens : int
+        How many of these may be at a token.
+    reads : int
+        S, the elements that these targets need, one less for each that may be at a token.
+    elements : int
+        R, the elements that targets with a blank need.
+    edges : int
+        A lower bound for the number of edges.
+    """
+
+    hosts: int
+    at_tokens: int
+    reads: int
+    elements: int
+    edges: int
+
+
+def charges_of_layers(work: Work, weights: Weights) -> float:
+    """Return a lower bound for the cost with a mask per layer: without a further update, all reads are of raw tokens.
+
+    Examples
+    --------
+    >>> charges_of_layers(Work(2, 0, 2, 2, 2), Weights(24, 4, 1))
+    58
+    """
+    few = max(work.reads, work.edges)
+    if not work.at_tokens:
+        value = weights.position * work.hosts + weights.kv * work.elements
+        return value + min(weights.pair * few, weights.position + weights.pair * work.edges)
+    token = min(weights.kv, weights.position)
+    alone = weights.position * work.hosts + token * max(work.elements - work.at_tokens, 0) + weights.pair * few
+    more = weights.position * (work.hosts + 1) + token * max(work.elements - work.at_tokens - 1, 0)
+    return min(alone, more + weights.pair * work.edges)
+
+
+def charges_of_one_mask(work: Work, blanks: int, weights: Weights) -> float:
+    """Return a lower bound for the cost of each layer with one mask; ``blanks`` different blanks must read."""
+    token = min(weights.kv, weights.position)
+    return weights.position * blanks + token * work.elements + weights.pair * work.edges
+
+
+def leave_one_out_at_tokens(n: int, weights: Weights) -> float:
+    """Return a lower bound for the cost of leave-one-out of n >= 3 tokens with a mask per layer and any placement.
+
+    An element in no state that has read before the last layer is read raw by all targets but that of its own and those
+    at its tokens; each other one costs an update, or keys and values, before the last layer.
+
+    Examples
+    --------
+    Raw keys only, each target at the token before it, are optimal at 1,000 tokens:
+
+    >>> round(leave_one_out_at_tokens(1000, Weights()), 3) == round(1000 * 24 + 0.004 * 1000 * 998, 3)
+    True
+    """
+    late = np.arange(n)  # less than n: there is a state that has read, an update
+    least = np.maximum(late * (n - 1) - n, 3 * n - 6)
+    token = min(weights.kv, weights.position)
+    more = weights.position + token * (n - late - 1) + weights.pair * least
+    return weights.position * n + min(weights.pair * n * (n - 2), float(more.min()))
 
 
 def leave_one_out_by_layers(n: int, weights: Weights) -> float:

@@ -11,6 +11,7 @@ from masksynth.discover.constructions.cyclic import cyclic_reaches as cyclic_rea
 from masksynth.discover.constructions.direct import direct as direct
 from masksynth.discover.constructions.fitting import constructions_for as constructions_for
 from masksynth.discover.constructions.hole import expanding_hole as expanding_hole
+from masksynth.discover.constructions.hub_root import reroot_with_hubs as reroot_with_hubs
 from masksynth.discover.constructions.layered import layer_by_layer as layer_by_layer
 from masksynth.discover.constructions.prefix_suffix import prefix_suffix as prefix_suffix
 from masksynth.discover.constructions.product import grid_product as grid_product

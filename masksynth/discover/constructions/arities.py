@@ -74,7 +74,7 @@ def _best_levels(n: int, layers: int) -> tuple[int, list[int]]:
     """Return (excess, sizes of levels): from the centre's children if L is odd, from its two ends if L is even."""
     layers = min(layers, least_depth(n))
     steps = layers // 2
-    tables = _tables_of_excess(n, steps)
+    tables = tables_of_excess(n, steps)
     size = np.arange(n + 1)
     if layers % 2:
         root = np.where(size >= 2, (size - 2) * (size - 3), FAR)
@@ -82,15 +82,20 @@ def _best_levels(n: int, layers: int) -> tuple[int, list[int]]:
         excess = int(root[first] + tables[steps][first])
     else:
         first, excess = 2, int(tables[steps][2])
+    return excess, tree_sizes(first, tables)
+
+
+def tree_sizes(first: int, tables: list[Int64Array]) -> list[int]:
+    """Return the best sizes of levels from a first one down to the leaves, as `tables_of_excess` has found them."""
     sizes = [first]
-    for step in reversed(range(steps)):
-        following = np.arange(sizes[-1], n + 1)
-        cost = step_excess(np.full(len(following), sizes[-1]), following) + tables[step][following]
+    for table in reversed(tables[:-1]):
+        following = np.arange(sizes[-1], len(table))
+        cost = step_excess(np.full(len(following), sizes[-1]), following) + table[following]
         sizes.append(int(following[cost.argmin()]))
-    return excess, sizes
+    return sizes
 
 
-def _tables_of_excess(n: int, steps: int) -> list[Int64Array]:
+def tables_of_excess(n: int, steps: int) -> list[Int64Array]:
     """Return, for k = 0, .., steps, the least excess from a level of s = 0, .., n nodes to n leaves in k steps."""
     table = np.full(n + 1, FAR)
     table[n] = 0

@@ -13,6 +13,7 @@ from masksynth.discover.constructions.butterfly import butterfly, heap_parents, 
 from masksynth.discover.constructions.cyclic import cyclic_hole, cyclic_reaches
 from masksynth.discover.constructions.direct import direct, direct_at_tokens
 from masksynth.discover.constructions.hole import doubling_reaches, expanding_hole
+from masksynth.discover.constructions.hub_root import reroot_with_hubs
 from masksynth.discover.constructions.layered import layer_by_layer, levels_of
 from masksynth.discover.constructions.prefix_suffix import prefix_suffix, scanned
 from masksynth.discover.constructions.product import grid_product
@@ -49,7 +50,7 @@ def constructions_for(contracts: Contracts) -> Iterator[Structure]:
     --------
     >>> from masksynth.contracts.families import leave_one_out
     >>> [structure.found_by for structure in constructions_for(leave_one_out(n=8, layers=4))]
-    ['rerooting', 'Sperner in place', 'Sperner in place', 'scan', 'Sperner', 'direct', 'expanding hole']
+    ['rerooting', 'rerooting with hubs', 'Sperner in place', 'scan', 'Sperner', 'direct', 'expanding hole']
     """
     for structure in _candidates(contracts):
         if structure is not None and keeps(structure, contracts):
@@ -155,9 +156,11 @@ def _in_place(
     contracts: Contracts, shape: Shape, partners: Int64Array | None, layers: int
 ) -> Iterator[Structure | None]:
     """Yield constructions of two layers or about log2 n, with a mask each."""
-    if partners is not None and layers >= 2 and len(partners) >= 3:
+    if partners is not None and layers >= 2 and len(partners) >= 4:
         size = len(partners)
-        for hubs in sorted({best_hubs(size, contracts.weights), hubs_needed(size)}):
+        yield _rename(reroot_with_hubs(size, layers), shape.elements, partners)
+        # fewer than four hubs hold a token each, and save nothing
+        for hubs in sorted({best_hubs(size, contracts.weights), hubs_needed(size)} - {2, 3}):
             yield _rename(sperner_in_place(size, hubs, layers), shape.elements, partners)
     targets = np.arange(len(contracts.targets))
     for order in _orders(shape):

@@ -64,7 +64,7 @@ def reroot(tree: Tree, targets: int, layers: int | None = None) -> Structure | N
     depth = int(plan.down[tree.target >= 0].max(initial=0))
     if layers is not None and depth > layers:
         return None
-    events = Events.join(_upward(tree, plan), _across(tree, plan), _downward(tree, plan))
+    events = _reads(tree, plan, np.arange(1, tree.size))
     size = elements + targets
     # with at least one layer, since a structure has one mask or more
     reads = events.reads(size, depth, max(depth, 1) if layers is None else layers)
@@ -72,7 +72,37 @@ def reroot(tree: Tree, targets: int, layers: int | None = None) -> Structure | N
     return prune(Structure(element, reads, elements + np.arange(targets), "rerooting"), "layered")
 
 
-def _plan(tree: Tree, elements: int) -> _Plan:
+def reads_of_tree(tree: Tree, elements: int, exchange: int) -> tuple[Events, Int64Array, Int64Array, int]:
+    """Return the reads within the subtrees of the root's children, if these exchange what they hold in given layers.
+
+    Parameters
+    ----------
+    tree : Tree
+        With all leaves at one depth.
+    elements : int
+    exchange : int
+        Layers in which the children exchange what they hold, after the last of them is collected.
+
+    Returns
+    -------
+    Events, (s,) int64, (s,) int64, int
+        The reads; collector and host of each of the s children; the layers in which they are collected.
+    """
+    plan = _plan(tree, elements, exchange)
+    child = np.flatnonzero(tree.parent == 0)
+    events = _reads(tree, plan, np.flatnonzero(tree.parent > 0))
+    return events, plan.collector[child], plan.host[child], int(plan.up[child].max())
+
+
+def _reads(tree: Tree, plan: _Plan, node: Int64Array) -> Events:
+    """Return the reads for given nodes: into their parents' collectors, and into their hosts."""
+    demanded = node[plan.host[node] >= 0]
+    filled = node[plan.collector[node] >= 0]
+    grown = filled[~plan.is_first[filled]]
+    return Events.join(_upward(tree, plan, grown), _across(tree, plan, demanded), _downward(tree, plan, demanded))
+
+
+def _plan(tree: Tree, elements: int, exchange: int = 0) -> _Plan:
     """Return collectors and hosts from the leaves up, and the layers down from the root."""
     levels = tree.levels()
     demanded = _any_below(tree, levels, tree.target >= 0)
@@ -81,7 +111,7 @@ def _plan(tree: Tree, elements: int) -> _Plan:
     host = np.where(tree.target >= 0, elements + tree.target, -1)
     collector, host = _inherit(tree, levels, is_first, tree.element), _inherit(tree, levels, is_first, host)
     up = _up_layers(tree, levels, is_first, demanded, filled)
-    return _Plan(collector, host, up, _down_layers(tree, levels, up, host), is_first)
+    return _Plan(collector, host, up, _down_layers(tree, levels, up, host, exchange), is_first)
 
 
 def _any_below(tree: Tree, levels: list[Int64Array], flag: BoolArray) -> BoolArray:
@@ -130,8 +160,11 @@ def _up_layers(
     return up
 
 
-def _down_layers(tree: Tree, levels: list[Int64Array], up: Int64Array, host: Int64Array) -> Int64Array:
-    """Return the layer after which D(v) is complete, level by level; 0 where it is empty."""
+def _down_layers(tree: Tree, levels: list[Int64Array], up: Int64Array, host: Int64Array, exchange: int) -> Int64Array:
+    """Return the layer after which D(v) is complete, level by level; 0 where it is empty.
+
+    If the root's children exchange what they hold in so many layers, all at once, D is complete after the last one.
+    """
     down = np.zeros(tree.size, np.int64)
     for level in levels[1:]:
         above = tree.parent[level]
@@ -140,6 +173,8 @@ def _down_layers(tree: Tree, levels: list[Int64Array], up: Int64Array, host: Int
         # without siblings there is nothing to add: the same blank has it already, another one copies it
         from_above[(highest < 0) & (host[level] == host[above])] -= 1
         down[level] = np.maximum(np.maximum(from_above, 0), highest + 1)
+        if exchange and level is levels[1]:
+            down[level] = up[level].max() + exchange
     return down
 
 
@@ -157,20 +192,16 @@ def _highest_sibling(up: Int64Array, parent: Int64Array) -> Int64Array:
     return highest
 
 
-def _upward(tree: Tree, plan: _Plan) -> Events:
+def _upward(tree: Tree, plan: _Plan, child: Int64Array) -> Events:
     """Return the reads by which the first child's collector becomes that of the parent."""
-    child = np.flatnonzero(~plan.is_first & (plan.collector >= 0))
-    child = child[tree.parent[child] >= 0]
     above = tree.parent[child]
     return Events(plan.up[above], plan.collector[above], plan.collector[child])
 
 
-def _across(tree: Tree, plan: _Plan) -> Events:
-    """Return the reads of siblings' collectors by the blanks of nodes with targets below."""
+def _across(tree: Tree, plan: _Plan, node: Int64Array) -> Events:
+    """Return the reads of siblings' collectors by the hosts of nodes with targets below."""
     first, child = tree.children()
     degree = np.diff(first)
-    node = np.flatnonzero(plan.host >= 0)
-    node = node[tree.parent[node] >= 0]
     above = tree.parent[node]
     row = repeat_index(degree[above])
     sibling = child[first[above][row] + index_in_row(degree[above])]
@@ -184,10 +215,8 @@ def _across(tree: Tree, plan: _Plan) -> Events:
     return Events(layer, plan.host[reader], plan.collector[sibling])
 
 
-def _downward(tree: Tree, plan: _Plan) -> Events:
-    """Return the reads of the parent's complement by blanks that do not hold it already."""
-    node = np.flatnonzero(plan.host >= 0)
-    node = node[tree.parent[node] >= 0]
+def _downward(tree: Tree, plan: _Plan, node: Int64Array) -> Events:
+    """Return the reads of the parent's complement by hosts that do not hold it already."""
     above = tree.parent[node]
     reads = (plan.host[node] != plan.host[above]) & (plan.down[above] > 0)
     node, above = node[reads], above[reads]

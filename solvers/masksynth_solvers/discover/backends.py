@@ -59,7 +59,9 @@ class MaxSat:
         return search_jobs(contracts, limits, incumbent, "maxsat", f"RC2 of PySAT {self.versions()['python-sat']}")
 
 
-def search_jobs(contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str, proof: str) -> Outcome:
+def search_jobs(
+    contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str, proof: str
+) -> Outcome:
     """Run jobs, the one with the lowest bound first, until no other can be cheaper than the best structure.
 
     The best structure at the beginning is the incumbent, or that in which targets read their needs directly.

@@ -5,6 +5,8 @@ from math import comb
 import pytest
 
 from masksynth.contracts import Weights
+from masksynth.discover.constructions.arities import edges_of_arities
+from masksynth.discover.constructions.hub_root import reroot_with_hubs
 from masksynth.discover.constructions.sperner import best_hubs, hubs_needed, sperner, sperner_in_place
 from masksynth.discover.layer_costs import leave_one_out_by_layers
 from masksynth.discover.measure import measure
@@ -32,6 +34,16 @@ def test_hubs_that_are_tokens(n):
             continue
         assert_keeps(structure, leave_one_out(n, 3))
         assert structure.size == 2 * n
+
+
+@pytest.mark.parametrize("n", [4, 5, 9, 16, 27, 40, 64])
+def test_hubs_at_the_root_of_rerooting(n):
+    for layers in range(2, 12):
+        structure = reroot_with_hubs(n, layers)
+        if structure is not None:
+            assert_keeps(structure, leave_one_out(n, layers))
+            assert structure.size == 2 * n
+    assert edges(reroot_with_hubs(64, 6)) == 281 < edges_of_arities(64, 6) == 302
 
 
 def test_edges_that_no_structure_of_two_layers_undercuts():
