@@ -142,7 +142,7 @@ class Chains:
                 return
 
     def _may_begin(self, element: int, end: int) -> bool:
-        """Return whether a chain with this end may begin with an element: a target is a blank, or embeds what it needs."""
+        """Return whether a chain with this end may begin with an element: a target needs it, and may be there."""
         if end >= self.first_gate:
             return True
         index = end - self.elements
@@ -194,7 +194,7 @@ class Chains:
     def _restart(self) -> bool:
         """Compute the times of the present links anew; return whether they are consistent."""
         self.times = _Times(self.level.copy(), [1] * len(self.level))
-        return all([self._settle(node) for node in self.before])
+        return all(self._settle(node) for node in self.before)
 
     def _is_settled(self) -> bool:
         """Return whether no node has to be delayed."""
