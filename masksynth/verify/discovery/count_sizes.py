@@ -1,4 +1,4 @@
-"""Recount the sizes of a structure and its cost, as the definitions say, from its rows and ``updated`` alone."""
+"""Recount the sizes of a structure and its cost, as the definitions say, from its rows alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 
 from masksynth.contracts.model import Contracts
-from masksynth.mask.typing import BoolArray
-from masksynth.tasks.canonical import canonical
+from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 from masksynth.tasks.merged import MergedTask
+from masksynth.verify.discovery.check_places import check_inputs, check_targets
+from masksynth.verify.discovery.layer_rows import Rows, depends, embed, find_updated, follow, read_tables
+
+WORDS = 1 << 22
+"""Maximal number of words of contexts that are gathered at once."""
 
 
 def count_sizes(contracts: Contracts, merged: MergedTask) -> dict[str, Any]:
@@ -19,7 +23,7 @@ def count_sizes(contracts: Contracts, merged: MergedTask) -> dict[str, Any]:
     ----------
     contracts : Contracts
     merged : MergedTask
-        Without ``updated``, every position is updated in every layer.
+        What `verify_contracts` accepts.
 
     Returns
     -------
@@ -27,71 +31,59 @@ def count_sizes(contracts: Contracts, merged: MergedTask) -> dict[str, Any]:
         ``updates`` counts pairs (layer, position); ``edges`` and ``mixed_edges`` are summed over the layers of the
         schedule, those of one mask counted once; ``cost`` is by the weights of the contracts.
     """
-    size, tables = merged.mask.size, merged.mask.tables
-    updated: BoolArray = np.ones((tables, size), bool) if merged.updated is None else merged.updated
-    rows = [[set(merged.mask.row(q, table).tolist()) - {q} for q in range(size)] for table in range(tables)]
-    edges = sum(len(row) for table in rows for row in table)
-    weights = contracts.weights
-    if weights.count == "structure":
-        cost = weights.position * size + weights.pair * edges
-    else:
-        cost = 0.0
-        for table, live in zip(rows, updated, strict=True):
-            read = set().union(*table) if table else set()
-            only_read = sum(not live[k] for k in read)
-            cost += weights.position * int(live.sum()) + weights.kv * only_read
-            cost += weights.pair * sum(len(row) for row in table)
-        if contracts.masks == "one":
-            cost *= contracts.layers or 1
+    element = check_inputs(contracts, merged)
+    tables, is_one = read_tables(merged), contracts.masks == "one"
+    live = depends(tables, check_targets(contracts, merged, element), is_one)
+    updated = find_updated(tables, live)
+    edges = sum(int(rows.is_read.sum()) for rows in tables)
     return {
-        "positions": size,
+        "positions": len(element),
         "updated": int(updated.any(axis=0).sum()),
         "updates": int(updated.sum()),
         "read_only": int((~updated.any(axis=0)).sum()),
         "edges": edges,
-        "mixed_edges": _count_mixed(contracts, merged, rows),
+        "mixed_edges": _count_mixed(tables, live, embed(element, contracts.need.shape[1]), is_one),
         "layers": contracts.layers,
-        "cost": cost,
+        "cost": _cost(contracts, tables, updated, edges),
     }
 
 
-def _count_mixed(contracts: Contracts, merged: MergedTask, rows: list[list[set[int]]]) -> int:
+def _cost(contracts: Contracts, tables: list[Rows], updated: BoolArray, edges: int) -> float:
+    """Return the cost: of positions and pairs, or of each layer's updates, positions that it only reads, and pairs."""
+    weights, size = contracts.weights, updated.shape[1]
+    if weights.count == "structure":
+        return weights.position * size + weights.pair * edges
+    only_read = 0
+    for rows, changed in zip(tables, updated, strict=True):
+        is_key = np.zeros(size, bool)
+        is_key[rows.key[rows.is_read]] = True
+        only_read += int((is_key & ~changed).sum())
+    cost = weights.position * int(updated.sum()) + weights.kv * only_read + weights.pair * edges
+    return cost * (contracts.layers or 1) if contracts.masks == "one" else cost
+
+
+def _count_mixed(tables: list[Rows], live: list[BoolArray], state: UInt64Array, is_one: bool) -> int:
     """Return the reads, by live positions, of a context of at least two elements, one of them new to the reader.
 
-    Contexts are integers whose bits are elements. A read of one mask counts once, if it is such a read in some layer.
+    A read of one mask counts once, if it is such a read in some layer.
     """
-    number = {canonical(value): index for index, value in enumerate(contracts.elements.values)}
-    state = [1 << number[text] if (text := canonical(p.input)) in number else 0 for p in merged.positions]
-    live = _live_after(merged, rows, contracts.masks == "one")
-    counted: set[tuple[int, int, int]] = set()
-    layer = 0
-    while True:
-        table = layer % len(rows)
-        following = list(state)
-        for q, row in enumerate(rows[table]):
-            for k in row:
-                following[q] |= state[k]
-                if live[table][q] and state[k].bit_count() >= 2 and state[k] & ~state[q]:
-                    counted.add((table, q, k))
-        layer += 1
-        if layer == len(rows) and contracts.masks != "one":
-            return len(counted)
-        if contracts.masks == "one" and following == state:
-            return len(counted)
-        state = following
+    total = 0
+    waiting: Int64Array | None = None  # for one mask, the entries that have not been such reads so far
+    for layer, (rows, before, _) in enumerate(follow(tables, state, is_one), start=1):
+        chosen = np.flatnonzero(rows.is_read & live[1 if is_one else layer][rows.query]) if waiting is None else waiting
+        is_mixed = _is_mixed(rows, chosen, before)
+        total += int(is_mixed.sum())
+        waiting = chosen[~is_mixed] if is_one else None
+    return total
 
 
-def _live_after(merged: MergedTask, rows: list[list[set[int]]], is_one: bool) -> list[dict[int, bool]]:
-    """Return for each layer the positions whose state after it some target depends on, as a mapping to True."""
-    targets = {edge.position for edge in merged.loss_edges}
-    if is_one:
-        reached, pending = set(targets), list(targets)
-        while pending:
-            for k in rows[0][pending.pop()] - reached:
-                reached.add(k)
-                pending.append(k)
-        return [{q: q in reached for q in range(merged.mask.size)}]
-    after = [targets]
-    for table in reversed(rows[1:]):
-        after.append(after[-1] | set().union(*(table[q] for q in after[-1])))
-    return [{q: q in live for q in range(merged.mask.size)} for live in reversed(after)]
+def _is_mixed(rows: Rows, entries: Int64Array, before: UInt64Array) -> BoolArray:
+    """Return whether each entry reads a context of at least two elements, one of them new to the reader."""
+    is_mixed = np.zeros(len(entries), bool)
+    several = np.bitwise_count(before).sum(axis=1) >= 2
+    step = max(1, WORDS // before.shape[1])
+    for first in range(0, len(entries), step):
+        part = entries[first : first + step]
+        key, query = rows.key[part], rows.query[part]
+        is_mixed[first : first + step] = several[key] & (before[key] & ~before[query]).any(axis=1)
+    return is_mixed

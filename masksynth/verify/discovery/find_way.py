@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from masksynth.mask.typing import Int64Array
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one mask: position q reads ``key[offset[q] : offset[q + 1]]``."""
-
-    offset: Int64Array
-    key: Int64Array
+from masksynth.verify.discovery.layer_rows import Rows
 
 
 def find_way(tables: list[Rows], sources: Int64Array, target: int, is_one: bool) -> tuple[int, ...]:
@@ -44,22 +35,20 @@ def find_way(tables: list[Rows], sources: Int64Array, target: int, is_one: bool)
     reached = [np.zeros(size, bool)]
     reached[0][target] = True
     for step in range(depth):
-        if (reached[-1] & is_source).any() and is_one:
+        if is_one and (reached[-1] & is_source).any():
             break
-        table = tables[0] if is_one else tables[depth - 1 - step]
-        earlier = np.zeros(size, bool)
-        for position in np.flatnonzero(reached[-1]).tolist():
-            earlier[table.key[table.offset[position] : table.offset[position + 1]]] = True
+        earlier = reached[-1] | tables[0 if is_one else depth - 1 - step].keys_of(reached[-1])
+        if is_one and np.array_equal(earlier, reached[-1]):
+            break
         reached.append(earlier)
     starts = np.flatnonzero(reached[-1] & is_source)
     if not len(starts):
         return ()
     way = [int(starts[0])]
     for step in range(len(reached) - 2, -1, -1):
-        table = tables[0] if is_one else tables[depth - 1 - step]
         if reached[step][way[-1]]:  # its state is kept: no read is needed in this layer
             continue
-        readers = np.flatnonzero(reached[step])
-        reads = [q for q in readers.tolist() if way[-1] in table.key[table.offset[q] : table.offset[q + 1]]]
-        way.append(reads[0])
+        rows = tables[0 if is_one else depth - 1 - step]
+        readers = rows.query[rows.key == way[-1]]
+        way.append(int(readers[reached[step][readers]][0]))
     return tuple(way)

@@ -51,6 +51,7 @@ from masksynth_solvers.discover.clauses import (
     choose,
     negate,
 )
+from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
 from masksynth_solvers.discover.places import BLANK, Places, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
@@ -129,6 +130,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     >>> [has_model(encode_hubs(leave_one_out(n=3), 3, raw).formula) for raw in (2, 3)]
     [False, True]
     """
+    refuse_demands(contracts)
     prices = Prices.of(contracts.weights)
     if contracts.weights.count == "layer" and prices.kv > prices.position:
         raise Unsupported("exact searches for one mask need kv <= position; lower kv, or give layers")

@@ -48,7 +48,7 @@ from masksynth_solvers.discover.clauses import (
     demand_greatest,
     negate,
 )
-from masksynth_solvers.discover.demands import add_demands
+from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.places import BLANK, FREE, Places, lay_out, reads_of
 from masksynth_solvers.discover.symmetry import find_swaps, move_positions
 from masksynth_solvers.sparse.path_encoding import Formula
@@ -131,6 +131,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     6
     """
     assert contracts.layers is not None
+    refuse_demands(contracts)
     places = lay_out(contracts, extra)
     layered = Layered(contracts, places, contracts.layers, 0, Formula(), {}, {}, {}, [])
     _add_positions(layered)
@@ -142,7 +143,6 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     if contracts.masks == "one":
         _add_closure(layered)
     layered.offset = charge_layers(layered)
-    add_demands(layered)
     if symmetries:
         _break_symmetries(layered)
     return layered
