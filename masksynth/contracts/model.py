@@ -113,6 +113,9 @@ class Weights:
             if type(price) is bool or not isinstance(price, (int, float)) or not isfinite(price) or price < 0:
                 fact = f"weight {name}: expected a finite number, zero or more, got {shown(price)}"
                 raise InvalidInstance(fact, f"$.weights.{name}", "give a price that is not negative")
+        if self.count not in ("structure", "layer"):
+            fact = f"count: expected structure or layer, got {shown(self.count)}"
+            raise InvalidInstance(fact, "$.weights.count", "give one of them")
 
 
 @dataclass(frozen=True)

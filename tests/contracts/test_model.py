@@ -52,7 +52,8 @@ def test_contracts_are_checked(changes, message):
         (lambda: Target("a", "there"), "$.place: place: expected query or any, got 'there'"),
         (lambda: Elements(("a", "b"), (0,)), "$.element_positions: 1 positions for 2 elements; give one for each"),
         (lambda: Elements(("a",), (-1,)), "$.element_positions[0]: expected an integer from 0 to 2147483647, got -1"),
-        (lambda: Elements(("a",), (1,), coordinates=((0, 0),)), "$.element_positions[0]: expected an integer from 0 to 0"),
+        (lambda: Elements(("a",), (1,), coordinates=((0, 0),)), "$.element_positions[0]: expected an integer from 0"),
+        (lambda: Weights(count="each"), "$.weights.count: count: expected structure or layer, got 'each'"),
     ],
 )  # fmt: skip
 def test_parts_are_checked(make, message):
