@@ -98,7 +98,9 @@ def _check_updated(merged: MergedTask, expected: BoolArray) -> None:
             if expected[layer, position]
             else "has read no other position, or no target depends on it"
         )
-        fact = f"position {position} {reason}: expected {expected[layer, position]}, got {not expected[layer, position]}"
+        fact = (
+            f"position {position} {reason}: expected {expected[layer, position]}, got {not expected[layer, position]}"
+        )
         raise BrokenContract("updated", fact, layer=layer + 1)
 
 
