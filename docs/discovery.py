@@ -3,7 +3,7 @@
 python docs/discovery.py            writes them
 python docs/discovery.py --check    exits 1 and names those that are out of date
 
-A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``; pictures lie in ``gallery/``.
+A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ def stale_files() -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
     stale = [PAGE.name] if page_with_tables(text) != text else []
     for name, draw in PICTURES.items():
-        path = HERE / "gallery" / name
+        path = HERE / name
         stale += [name] * (not path.exists() or path.read_text(encoding="utf-8") != draw())
     return stale
 
@@ -314,4 +314,4 @@ if __name__ == "__main__":
         sys.exit(f"out of date: {', '.join(names)}; run python docs/discovery.py" if names else 0)
     PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for picture, draw_picture in PICTURES.items():
-        (HERE / "gallery" / picture).write_text(draw_picture(), encoding="utf-8")
+        (HERE / picture).write_text(draw_picture(), encoding="utf-8")
