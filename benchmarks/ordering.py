@@ -96,7 +96,9 @@ def _train_source(source: Path, count: int) -> list[str]:
             spent, counts[number] = _train(rows, int(codes.max()) + 1, options)
             seconds[number].append(spent)
     plain, shuffled, prefix = map(min, seconds)
-    numbers = [f"{value:,}" for value in (len(rows), counts[1][0], counts[1][1], counts[2][1])]
+    tokens = cuts[-1]  # rows of calls that share too little to be merged have as many positions
+    positions = [tokens - (merged - run) for merged, run in counts[1:]]
+    numbers = [f"{value:,}" for value in (len(rows), tokens, *positions)]
     times = [f"{value:.2f}" for value in (plain, shuffled, prefix, plain / shuffled, plain / prefix)]
     return [name, *numbers, *times]
 

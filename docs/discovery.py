@@ -3,7 +3,7 @@
 python docs/discovery.py            writes them
 python docs/discovery.py --check    exits 1 and names those that are out of date
 
-A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``; pictures lie in ``gallery/``.
+A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ from masksynth.discover.constructions import (
 )
 from masksynth.discover.constructions.hole import Sites
 from masksynth.discover.constructions.layered import levels_of
-from masksynth.discover.constructions.sperner import best_hubs, hubs_needed
+from masksynth.discover.constructions.sperner import (
+    hubs_of_fewest_edges,
+    hubs_of_least_cost,
+    sperner_with_late_tokens,
+)
 from masksynth.discover.layer_costs import leave_one_out_by_layers
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure, prune
@@ -85,7 +89,7 @@ def leave_one_out_table() -> str:
             arities = [f"({layers}, {edges_of_arities(n, layers):,})" for layers in shown]
             rooted = {layers: reroot_with_hubs(n, layers) for layers in range(2, least_depth(n), 2)}
             hubs = [f"({layers}, {count_edges(s):,})" for layers, s in rooted.items() if s is not None]
-            in_place = sperner_in_place(n, hubs_needed(n))
+            in_place = sperner_in_place(n, hubs_of_fewest_edges(n))
             yield (
                 n,
                 size_of(butterfly(n)),
@@ -116,6 +120,22 @@ CONTRACTS: dict[str, Contracts] = {
 """Contracts on 64 elements, with as many layers as any construction can use."""
 
 
+LEAST_OF_TWO_LAYERS = {3: (6, 0), 4: (10, 0), 5: (15, 1), 6: (20, 3), 7: (26, 22), 8: (32, 224)}
+"""n -> least edges of two layers and the seconds of their proof, by ``python -m benchmarks.two_layers 8``."""
+
+
+def two_layers_table() -> str:
+    """Return the least edges of two layers beside those of hubs in place and of rerooting."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for n, (least, seconds) in LEAST_OF_TWO_LAYERS.items():
+            hubs = sperner_in_place(n, hubs_of_fewest_edges(n))
+            found = "-" if hubs is None else count_edges(hubs)
+            yield n, least, f"{seconds} s", found, edges_of_arities(n, 2)
+
+    return rows_of("n | E(n, 2), proved by HiGHS | in | hubs in place | rerooting", rows())
+
+
 def gates_table() -> str:
     """Return, for each contract, OR gates read directly, of the best construction, and the bound."""
 
@@ -140,8 +160,8 @@ def layers_table() -> str:
         for n in (64, 248, 252, 300, 512, 1024, 2048):
             contracts = replace(leave_one_out(n=n, layers=2), weights=weights)
             raw = n * (weights.position + weights.kv) + weights.pair * n * (n - 1)
-            hubs = best_hubs(n, weights)
-            structure = sperner_in_place(n, hubs)
+            hubs = hubs_of_least_cost(n, weights)
+            structure = sperner_with_late_tokens(n, hubs)
             in_place = measure(structure, contracts).cost if structure else np.inf
             bound = leave_one_out_by_layers(n, weights)
             share = min(raw, in_place) / bound - 1
@@ -154,6 +174,7 @@ def layers_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "leave-one-out": leave_one_out_table,
     "gates": gates_table,
+    "two-layers": two_layers_table,
     "layers": layers_table,
 }
 
@@ -282,7 +303,7 @@ def stale_files() -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
     stale = [PAGE.name] if page_with_tables(text) != text else []
     for name, draw in PICTURES.items():
-        path = HERE / "gallery" / name
+        path = HERE / name
         stale += [name] * (not path.exists() or path.read_text(encoding="utf-8") != draw())
     return stale
 
@@ -293,4 +314,4 @@ if __name__ == "__main__":
         sys.exit(f"out of date: {', '.join(names)}; run python docs/discovery.py" if names else 0)
     PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for picture, draw_picture in PICTURES.items():
-        (HERE / "gallery" / picture).write_text(draw_picture(), encoding="utf-8")
+        (HERE / picture).write_text(draw_picture(), encoding="utf-8")

@@ -32,12 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> list[Run]:
     parser.add_argument("--flops", type=float, default=1e9, help="forward FLOPs of the layers in each step")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--test", type=int, default=64, help="held-out sequences that are scored")
     parser.add_argument("--only", help="names of methods, separated by commas")
     parser.add_argument("--full", action="store_true", help="tune the rate of each method, then run three seeds")
     parser.add_argument("-o", "--output", type=Path, help="write the figures of all runs as JSON")
     options = parser.parse_args(arguments)
     data = load_text() if options.data == "text" else load_digits()
-    setting = Setting(layers=options.layers, width=options.width, flops=options.flops, steps=options.steps)
+    setting = Setting(options.layers, options.width, flops=options.flops, steps=options.steps, test=options.test)
     methods = text_methods(64, setting.layers) if options.data == "text" else grid_methods(setting.layers)
     if options.only:
         methods = [method for method in methods if method.name in options.only.split(",")]

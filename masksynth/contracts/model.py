@@ -24,6 +24,8 @@ MAX_LAYERED = 10_000
 """Maximal number of layers that have a mask each."""
 MAX_ELEMENTS = 1 << 20
 """Maximal number of elements."""
+MAX_LISTED = 20_000_000
+"""Maximal number of elements that the targets of a document list."""
 MAX_CONTRACT_BITS = 1 << 30
 """Maximal number of targets times elements: need and hide then take 128 MiB each."""
 Place = Literal["query", "any"]

@@ -11,6 +11,8 @@ from masksynth.discover.impossible import find_impossible
 from masksynth.discover.incumbent import Progress
 from masksynth.discover.journal import Journal
 from masksynth.discover.least_cost import LeastCost
+from masksynth.discover.most_pairs import MostPairs
+from masksynth.discover.pareto import Pareto
 from masksynth.errors import InvalidInstance, check_type
 
 SECONDS = 60.0
@@ -72,5 +74,9 @@ def discover(
         raise InvalidInstance(f"objective: expected one of {', '.join(OBJECTIVES)}, got {objective!r}", "")
     if reason := find_impossible(contracts):
         return Discovery(Status.INFEASIBLE, contracts, objective, None, None, "", 0.0, reason)
-    search = LeastCost(contracts, limits or Limits(SECONDS), backend, executor, journal, progress)
-    return search.run()
+    limits = limits or Limits(SECONDS)
+    if objective == "pairs":
+        return MostPairs(contracts, positions, limits, executor, journal, progress).run()
+    if objective == "pareto":
+        return Pareto(contracts, limits, executor, progress).run()
+    return LeastCost(contracts, limits, backend, executor, journal, progress).run()

@@ -46,7 +46,8 @@ def find_impossible(contracts: Contracts) -> str:
 
 def _count(rows: UInt64Array) -> Int64Array:
     """Return the number of elements of each row of bits."""
-    return np.unpackbits(rows.view(np.uint8), axis=1).sum(axis=1, dtype=np.int64)
+    counts: Int64Array = np.unpackbits(rows.view(np.uint8), axis=1).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def _elements(number: int) -> str:

@@ -56,9 +56,9 @@ def improve(contracts: Contracts, start: Start | None, seed: int, seconds: float
     seed : int
         Random seed.
     seconds : float
-        Time, without that of placing the result.
+        Time, a fifth of it for placing the result.
     """
-    until = perf_counter() + seconds
+    until = perf_counter() + 0.8 * seconds
     wants, rng = wants_of(contracts), Random(seed)
     price, kinds = price_of(contracts), suggest_sets(contracts)
     if start is None:
@@ -69,7 +69,8 @@ def improve(contracts: Contracts, start: Start | None, seed: int, seconds: float
     best = Neighbourhood(circuit, rng, price, [bits for sets in kinds.values() for bits in sets]).run(until)
     least = price(best)
     found_by = f"{name}, then local search" if least < first and not name.endswith("local search") else name
-    return Improved(replace(place(best, contracts, rng), found_by=found_by), Start(least, best.inputs, found_by))
+    structure = place(best, contracts, rng, 0.2 * seconds)
+    return Improved(replace(structure, found_by=found_by), Start(least, best.inputs, found_by))
 
 
 def restore(wants: Wants, inputs: Inputs) -> Circuit:
@@ -81,9 +82,11 @@ def restore(wants: Wants, inputs: Inputs) -> Circuit:
     return circuit
 
 
-def place(circuit: Circuit, contracts: Contracts, rng: Random) -> Structure:
-    """Return a structure that computes a circuit."""
-    return place_one(circuit, contracts) if contracts.masks == "one" else place_layered(circuit, contracts, rng)
+def place(circuit: Circuit, contracts: Contracts, rng: Random, seconds: float) -> Structure:
+    """Return a structure that computes a circuit; links of its chains are tried for some seconds."""
+    if contracts.masks == "one":
+        return place_one(circuit, contracts)
+    return place_layered(circuit, contracts, rng, seconds)
 
 
 def _starts(contracts: Contracts, wants: Wants, kinds: dict[str, list[int]], seed: int) -> list[tuple[str, Circuit]]:

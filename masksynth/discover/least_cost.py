@@ -8,7 +8,7 @@ from dataclasses import replace
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
 from masksynth.discover.answer import Discovery
-from masksynth.discover.backends import discover_backend
+from masksynth.discover.backends import DiscoverBackend, discover_backend
 from masksynth.discover.bounds import Bound, bounds_of
 from masksynth.discover.constructions import constructions_for
 from masksynth.discover.improve import Start, price_of
@@ -16,7 +16,7 @@ from masksynth.discover.incumbent import Incumbent, Progress, is_less
 from masksynth.discover.journal import Journal
 from masksynth.discover.read_circuit import read_circuit
 from masksynth.discover.search import Elite, search_rounds
-from masksynth.errors import Contradiction, Unsupported
+from masksynth.errors import MasksynthError, Unsupported
 
 AUTO_STATES = 160
 """`auto` runs an exact search where (elements + targets) x layers is at most this ..."""
@@ -73,13 +73,14 @@ class LeastCost:
         return Discovery(status, self.contracts, "cost", self.incumbent.best, bound, self.bound.by, seconds, reason)
 
     def _status(self, reason: str) -> Status:
-        """Return the status; raise Contradiction if a structure is cheaper than the bound."""
+        """Return the status; raise if a structure is cheaper than the bound."""
         best = self.incumbent.best
         if best is None:
             return Status.INFEASIBLE if reason else Status.UNKNOWN
         if is_less(self.incumbent.value, self.bound.value):
-            found_by = best.structure.found_by
-            raise Contradiction(self.bound.by, self.bound.value, found_by, self.incumbent.value, self.contracts.name)
+            bound, cost, found_by = self.bound, self.incumbent.value, best.structure.found_by
+            fact = f"{bound.by} proves a cost of at least {bound.value:g}, but {found_by} found {cost:g}"
+            raise MasksynthError(f"{self.contracts.name}: {fact}; this is a defect of masksynth, please report it")
         return Status.FEASIBLE if is_less(self.bound.value, self.incumbent.value) else Status.OPTIMAL
 
     @property
@@ -91,9 +92,9 @@ class LeastCost:
         if self.journal is not None:
             structure, self.rounds = self.journal.read(self.contracts, "cost")
             if structure is not None:
-                self._offer(structure)
+                self.incumbent.offer(structure)
         for structure in constructions_for(self.contracts):
-            self._offer(structure)
+            self.incumbent.offer(structure)
             if self._is_proved:
                 return ""
         if self.exact is not None:
@@ -105,10 +106,6 @@ class LeastCost:
         if not self._is_proved:
             self._search(self.incumbent.remaining)
         return ""
-
-    def _offer(self, structure: object) -> None:
-        """Offer a structure, and let rounds begin from its circuit."""
-        self.incumbent.offer(structure)  # type: ignore[arg-type]
 
     def _search(self, seconds: float) -> None:
         """Run rounds for some seconds."""
@@ -141,14 +138,13 @@ class LeastCost:
         except Unsupported:
             return
 
-    def _run_exact(self, exact: object, seconds: float) -> str:
+    def _run_exact(self, exact: DiscoverBackend, seconds: float) -> str:
         """Run an exact search; return why there is no structure, if it proves that."""
         best = None if self.incumbent.best is None else self.incumbent.best.structure
         limits = replace(self.limits, seconds=max(0.0, seconds) if seconds < 1e9 else None)
-        outcome = exact.solve(self.contracts, limits, best)  # type: ignore[attr-defined]
+        outcome = exact.solve(self.contracts, limits, best)
         if outcome.structure is not None:
-            found = outcome.structure
-            self.incumbent.offer(found if found is best else replace(found, found_by=found.found_by or self.backend))
+            self.incumbent.offer(outcome.structure)
         if is_less(self.bound.value, outcome.bound) or (outcome.finished and not self._is_proved):
             self.bound = Bound(outcome.bound, outcome.proof)
         if outcome.finished and outcome.structure is None:

@@ -47,8 +47,8 @@ class _Extended:
     def __init__(self, structure: Structure, contracts: Contracts) -> None:
         self.contracts, self.base, self.wants = contracts, structure, wants_of(contracts)
         self.is_one = contracts.masks == "one"
-        self.element = structure.element.tolist()
-        self.target = structure.target.tolist()
+        self.element: list[int] = structure.element.tolist()
+        self.target: list[int] = structure.target.tolist()
         count = contracts.elements.count
         self.states = [integers(unpack(states, count)) for states in contexts(structure, contracts)]
         self.reads = [set(zip(r.query.tolist(), r.key.tolist(), strict=True)) for r in structure.reads]
@@ -57,18 +57,19 @@ class _Extended:
     def structure(self) -> Structure:
         """Return what it has become."""
         size = len(self.element)
-        tables = tuple(
-            Reads.of_pairs(*np.array(sorted(table), np.int64).reshape(-1, 2).T, size) for table in self.reads
-        )
+        pairs = [np.array(sorted(table), np.int64).reshape(-1, 2) for table in self.reads]
+        tables = tuple(Reads.of_pairs(table[:, 0], table[:, 1], size) for table in pairs)
         return replace(self.base, element=np.array(self.element, np.int64), reads=tables)
 
     def _before_last(self, position: int) -> int:
         """Return what a read of a position in the last layer brings; of one mask, what it brings in the end."""
-        return self.states[-1 if self.is_one else -2][position]
+        bits: int = self.states[-1 if self.is_one else -2][position]
+        return bits
 
     def _read(self, position: int, key: int) -> None:
         """Let a target read a position in the last layer."""
         self.reads[-1].add((position, key))
+        self.is_read.add(key)
         self.states[-1][position] |= self._before_last(key)
 
     def _add_position(self, element: int, bits: int) -> int:
@@ -170,9 +171,9 @@ class _Extended:
         for key in range(len(self.element)):
             bits = self._before_last(key)
             gain = (bits & missing).bit_count()
-            if gain > most and bits.bit_count() > others and not bits & forbidden and key != own:
-                if not (self.is_one and key in self.target):
-                    best, most = (key, bits), gain
+            is_free = key not in self.target if self.is_one else key != own  # of one mask, no cycle of targets
+            if gain > most and bits.bit_count() > others and not bits & forbidden and is_free:
+                best, most = (key, bits), gain
         return best
 
     def _new_state(self, target: int, others: int, missing: int) -> int:
@@ -207,7 +208,7 @@ class _Extended:
         """Yield the blanks of other targets that nobody reads and that may hold a set, one that ``target`` may read."""
         for other, host in enumerate(self.target):
             held = self._before_last(host) | bits
-            is_blank = host != self.target[target] and host not in self.is_read and self.element[host] < 0
-            if is_blank and self.target.count(host) == 1:
-                if not held & ~self.wants.allowed[other] and not held & ~self.wants.allowed[target]:
-                    yield host
+            is_blank = self.element[host] < 0 and self.target.count(host) == 1
+            is_idle = host != self.target[target] and host not in self.is_read
+            if is_blank and is_idle and not held & ~(self.wants.allowed[other] & self.wants.allowed[target]):
+                yield host

@@ -180,7 +180,8 @@ def share_pairs(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
     if len(waiting) > MANY:
         waiting = set(rng.sample(sorted(waiting), MANY))
     while True:
-        most, best = 1, []
+        most = 1
+        best: list[tuple[int, int, set[int]]] = []
         for node in waiting:
             for first, second, users in _shared(editor, node, most, rng):
                 if len(users) > most:

@@ -2,8 +2,8 @@
 
 References
 ----------
-C. Paar, "Optimized arithmetic for Reed-Solomon encoders", ISIT 1997, for sums over GF(2); for unions a pair may moreover
-be used where one of its elements is there already, which the local search adds.
+C. Paar, "Optimized arithmetic for Reed-Solomon encoders", ISIT 1997, for sums over GF(2); for unions a pair may also be
+used where one of its elements is there already, which the local search adds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Place a circuit in a structure with one mask: a position for each gate, which may embed one of the elements it reads."""
+"""Place a circuit in a structure with one mask: a position for each gate, which may embed an element that it reads."""
 
 from __future__ import annotations
 

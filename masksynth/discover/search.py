@@ -40,7 +40,7 @@ class Elite:
 
     def pick(self, number: int) -> Start | None:
         """Return the circuit from which a round begins; None: from new ones."""
-        if number % 8 == 1 or not self.starts:
+        if number % 8 == 0 or not self.starts:
             return None
         return self.starts[(number // 2) % len(self.starts) if number % 2 else 0]
 
@@ -84,7 +84,7 @@ def search_rounds(
             )
 
     done = first
-    for result in _run(calls(), limits.workers, executor):
+    for result in run_calls(calls(), limits.workers, executor):
         done += 1
         take(incumbent, elite, result)
     return done
@@ -96,8 +96,8 @@ def take(incumbent: Incumbent, elite: Elite, result: Improved) -> None:
     incumbent.offer(result.structure)
 
 
-def _run(calls: Iterator[Call], jobs: int, executor: Executor | None) -> Iterator[Any]:
-    """Yield the results of calls."""
+def run_calls(calls: Iterator[Call], jobs: int, executor: Executor | None) -> Iterator[Any]:
+    """Yield the results of calls, run here, in worker processes or on an executor."""
     if executor is None and jobs == 1:
         for call in calls:
             yield call.function(*call.arguments)

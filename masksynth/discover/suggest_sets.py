@@ -1,6 +1,6 @@
 """Sets that the elements of contracts suggest as gates: prefixes, blocks, lines, products, subtrees, intersections.
 
-The search tries them as gates; which ones it keeps depends on the contracts alone. Sets are integers, bit e for element e.
+The search tries them as gates; which ones it keeps depends on the contracts. Sets are integers, bit e for element e.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LARGEST = 4_000
 
 
 def suggest_sets(contracts: Contracts) -> dict[str, list[int]]:
-    """Return kinds of sets by name; each set lies in what at least two targets may see, and has two elements or more."""
+    """Return kinds of sets by name; each set lies in what two targets or more may see, and has two elements or more."""
     wants = wants_of(contracts)
     kinds = {
         "prefixes and suffixes": _prefixes(range(wants.elements)),
@@ -75,7 +75,7 @@ def _powers(order: Iterable[int]) -> Iterator[int]:
 
 
 def _block_prefixes(wants: Wants) -> Iterator[int]:
-    """Yield the prefixes and suffixes of blocks as long as the needs are, if needs are windows (van Herk, Gil, Werman)."""
+    """Yield prefixes and suffixes of blocks as long as the needs, where these are windows (van Herk, Gil, Werman)."""
     lengths = {need.bit_count() for need in wants.need if _is_window(need)}
     for length in sorted(lengths)[:8]:
         for start in range(0, wants.elements, max(1, length)):

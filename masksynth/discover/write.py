@@ -8,6 +8,7 @@ from typing import Any
 from masksynth.backends import Status
 from masksynth.contracts import dump_contracts
 from masksynth.discover.answer import Candidate, Discovery, record
+from masksynth.discover.front_picture import front_svg
 from masksynth.errors import MasksynthError
 from masksynth.export.answer_folder import answer_files, is_answer_file
 from masksynth.export.solution_record import json_text, solution_record
@@ -50,6 +51,9 @@ def write_discovery(discovery: Discovery, folder: str | Path, force: bool = Fals
         write_to_disk(draft / CONTRACTS, dump_contracts(discovery.contracts).encode("ascii"))
         write_to_disk(draft / INSTANCE, dumps(discovery.best.instance).encode("ascii"))
         write_to_disk(draft / DISCOVERY, json_text(record(discovery)).encode("ascii"))
+        if discovery.front:
+            sizes = [candidate.sizes for candidate in discovery.front]
+            write_to_disk(draft / PICTURE, front_svg(sizes, discovery.contracts.name))
         for name, content in answer_files(_solution(discovery.best, discovery), discovery.best.merged):
             write_to_disk(draft / name, content)
     return Path(folder).resolve()

@@ -27,7 +27,7 @@ def depth(layers: int | None) -> str:
 
 
 @contextmanager
-def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress(text: str, quiet: bool) -> Iterator[Callable[[float, float], None]]:
     """Show a spinner with a label on a terminal; yield a function that adds the best value and bound of a search."""
     if quiet or not sys.stderr.isatty():
         yield lambda value, bound: None
@@ -36,7 +36,7 @@ def progress(text: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     from rich.text import Text
 
     with Console(stderr=True).status(Text(text)) as status:
-        yield lambda value, bound: status.update(Text(f"{text} best so far {value}, at least {bound}"))
+        yield lambda value, bound: status.update(Text(f"{text} best so far {value:.12g}, bound {bound:.12g}"))
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch.folding.backbone import not_called
-from masksynth.torch.label_logprobs import CHUNK, label_logprobs
+from masksynth.torch.label_logprobs import CHUNK
 
 CALL = "_compiled_call_impl"
 """What ``torch.nn.Module.__call__`` runs if there is one; compiled or not."""
@@ -127,11 +128,8 @@ def score_labels(
 
     def score(part: Tensor, own_slot: Tensor, own_label: Tensor) -> tuple[Tensor, Tensor]:
         logits = class_logits(outer, backbone, part)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
-        place = torch.arange(len(part), device=part.device)
-        probabilities = logits.softmax(-1)
-        entropy = logits.logsumexp(-1) - torch.where(probabilities > 0, probabilities * logits, 0).sum(-1)
-        return label_logprobs(logits, place, own_slot, own_label), entropy
+        result: tuple[Tensor, Tensor] = _Scores.apply(logits, own_slot, own_label, temperature)  # type: ignore[no-untyped-call]
+        return result
 
     parts = []
     for number, first in enumerate(range(0, len(hidden), rows)):
@@ -140,3 +138,36 @@ def score_labels(
         parts.append(checkpoint(score, *inputs, use_reentrant=False, preserve_rng_state=False))
     logprobs, entropies = zip(*parts, strict=True)
     return torch.cat(logprobs), torch.cat(entropies)
+
+
+class _Scores(torch.autograd.Function):
+    """Log-probabilities of labels and entropies of rows of logits, in few passes over them.
+
+    With z = logits / temperature, p = softmax(z) and H = -sum p log p, the gradients are d log p_y / dz = onehot(y) - p
+    and dH / dz = -p (log p + H).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, slot: Tensor, label: Tensor, temperature: Any) -> tuple[Tensor, Tensor]:
+        scaled = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
+        scaled.sub_(scaled.amax(-1, keepdim=True))  # first, so that large logits lose no digits
+        chosen = scaled[slot, label]
+        scaled.clamp_(min=-1e4)  # its probability is 0 in any dtype, and 0 times -inf would be NaN
+        share = scaled.exp()
+        total = share.sum(-1, keepdim=True)
+        share.div_(total)
+        rest = total.log_()
+        entropy = rest[:, 0] - torch.linalg.vecdot(share, scaled)
+        ctx.save_for_backward(share, scaled, rest, entropy, slot, label)
+        ctx.temperature, ctx.dtype = temperature, logits.dtype
+        return chosen - rest[slot, 0], entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, logprob_gradient: Tensor, entropy_gradient: Tensor) -> tuple[Tensor | None, ...]:
+        share, scaled, rest, entropy, slot, label = ctx.saved_tensors
+        of_row = torch.zeros_like(entropy).index_add(0, slot, logprob_gradient)
+        constant = of_row + entropy_gradient * (entropy - rest[:, 0])
+        result = (scaled * entropy_gradient[:, None]).add_(constant[:, None]).mul_(share).neg_()
+        result.index_put_((slot, label), logprob_gradient, accumulate=True)
+        return result.div_(ctx.temperature).to(ctx.dtype), None, None, None

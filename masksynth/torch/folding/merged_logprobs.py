@@ -151,7 +151,6 @@ def _score(
         raise InvalidInstance(f"{type(folded.backbone).__name__} has no head", "", "pass the model with its head")
     outer = headed_model(folded.outer, folded.backbone)
 
-    @torch.compiler.disable(reason="rows are merged on the host")  # type: ignore[untyped-decorator]
     def forward(*_: Any, **__: Any) -> MergedLogprobs:
         hidden, source = _run(folded, {**arguments, "use_cache": False})
         places, slot = torch.unique(source[:, :-1][scored], return_inverse=True)
@@ -167,7 +166,8 @@ def _score(
         )
         return MergedLogprobs(first, second, scored)
 
-    return _call_inside(model, outer, forward, arguments)
+    host: Any = torch.compiler.disable(forward, reason="rows are merged on the host")  # type: ignore[no-untyped-call]
+    return _call_inside(model, outer, host, arguments)
 
 
 def _call_inside(
@@ -200,8 +200,9 @@ def _score_nothing(outer: Any, backbone: torch.nn.Module, hidden: Tensor, scored
 def _run(folded: Fold, arguments: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Return hidden states of merged positions, ``[n, H]``, and the index of each token among them, ``[B, T]``."""
     shape = arguments["input_ids"].shape
-    if hasattr(folded.backbone, "unshard"):
-        folded.backbone.unshard()  # what compares rows expects a backbone whose forward is about to run
+    backbone: Any = folded.backbone
+    if hasattr(backbone, "unshard"):
+        backbone.unshard()  # what compares rows expects a backbone whose forward is about to run
     merged = folded.merge(arguments)
     plain = torch.arange(shape.numel(), device=arguments["input_ids"].device)
     if isinstance(merged, str):

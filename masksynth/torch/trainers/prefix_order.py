@@ -123,8 +123,9 @@ def prefix_batches(
 ) -> EpochBatches:
     """Return batches of rows that share prefixes, for a ``DataLoader`` of one's own: its ``batch_sampler``.
 
-    Each row is in one batch of an epoch. Batches are shuffled by seed and epoch, which ``set_epoch`` sets; accelerate
-    and Lightning do so themselves, and give consecutive batches to different processes.
+    Each row is in one batch of an epoch. Batches are shuffled by seed and epoch, which ``set_epoch`` sets. A loader
+    that accelerate has prepared does so itself, and gives consecutive batches to different processes. Lightning sets
+    epochs, too, but replaces the sampler on several processes.
 
     Parameters
     ----------

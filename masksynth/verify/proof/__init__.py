@@ -4,6 +4,7 @@ It shares no code with what finds or writes proofs, nor with the rest of masksyn
 distances, encoder and readers.
 """
 
-from masksynth.verify.proof.check_proof import PartReport, ProofReport, check_proof
+from masksynth.verify.proof.check_proof import check_proof
+from masksynth.verify.proof.report import PartReport, ProofReport
 
 __all__ = ["PartReport", "ProofReport", "check_proof"]

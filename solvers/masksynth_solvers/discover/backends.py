@@ -14,6 +14,7 @@ from masksynth.discover.backends import Outcome
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure
 from masksynth_solvers.discover.clauses import Prices
+from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.engines import Effort
 from masksynth_solvers.discover.gates import GateBound, bound_reads
 from masksynth_solvers.discover.jobs import list_jobs, price_of, read_directly, run_job
@@ -58,11 +59,14 @@ class MaxSat:
         return search_jobs(contracts, limits, incumbent, "maxsat", f"RC2 of PySAT {self.versions()['python-sat']}")
 
 
-def search_jobs(contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str, proof: str) -> Outcome:
+def search_jobs(
+    contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str, proof: str
+) -> Outcome:
     """Run jobs, the one with the lowest bound first, until no other can be cheaper than the best structure.
 
     The best structure at the beginning is the incumbent, or that in which targets read their needs directly.
     """
+    refuse_demands(contracts)
     until = inf if limits.seconds is None else monotonic() + limits.seconds
     best = read_directly(contracts) if incumbent is None else incumbent
     price = price_of(best, contracts)

@@ -19,8 +19,10 @@ from masksynth.discover.structure import Structure
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.files import writing_folder
 from masksynth_solvers.discover.clauses import Prices
+from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.gates import encode_gates
-from masksynth_solvers.discover.hubs import encode_hubs, readable_blanks
+from masksynth_solvers.discover.hub_forms import readable_blanks
+from masksynth_solvers.discover.hubs import encode_hubs
 from masksynth_solvers.discover.jobs import list_jobs, price_of
 from masksynth_solvers.discover.places import lay_out
 from masksynth_solvers.sparse.path_encoding import Formula
@@ -108,9 +110,9 @@ def write_discovery_proof(
 
 def _check_covered(contracts: Contracts) -> None:
     """Raise Unsupported for contracts that the checker of proofs does not cover."""
-    demand = contracts.demand
-    if demand.direct or demand.mixed or demand.bandwidth or demand.hops is not None or contracts.same_blanks:
-        raise Unsupported("proofs do not cover demands, nor blanks that are alike; leave out the proof")
+    refuse_demands(contracts)
+    if contracts.same_blanks:
+        raise Unsupported("proofs do not cover blanks that are alike; leave out the proof")
 
 
 def _gate_parts(contracts: Contracts, reads: int) -> list[tuple[Part, Formula]]:

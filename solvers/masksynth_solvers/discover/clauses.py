@@ -133,4 +133,5 @@ class Prices:
             raise Unsupported("exact searches need weights that are not negative")
         shared = lcm(*(part.denominator for part in exact))
         scale = Fraction(shared, gcd(*(int(part * shared) for part in exact)) or 1)
-        return cls(*(int(part * scale) for part in exact), scale)
+        position, kv, pair = (int(part * scale) for part in exact)
+        return cls(position, kv, pair, scale)

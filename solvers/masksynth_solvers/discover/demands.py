@@ -1,26 +1,24 @@
-"""Demands beyond contracts, as clauses."""
+"""Demands beyond contracts, which exact searches do not express."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from masksynth.contracts import Contracts
 from masksynth.errors import Unsupported
 
-if TYPE_CHECKING:
-    from masksynth_solvers.discover.layers import Layered
 
+def refuse_demands(contracts: Contracts) -> None:
+    """Raise Unsupported for contracts with a demand: a bound without it would hold, but the cheapest might break it.
 
-def add_demands(layered: Layered) -> None:
-    """Add the demands of contracts.
-
-    Raises
-    ------
-    Unsupported
-        Naming the first demand that is not expressed.
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from masksynth.contracts import Demand
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> refuse_demands(replace(leave_one_out(n=3), demand=Demand(direct=1)))
+    Traceback (most recent call last):
+    masksynth.errors.Unsupported: exact searches do not express the demand 'direct'; use --backend search
     """
-    demand = layered.contracts.demand
+    demand = contracts.demand
     for name in ("direct", "mixed", "bandwidth", "hops"):
-        if getattr(demand, name):
-            raise Unsupported(f"exact searches do not express the demand {name!r}; use another backend")
-    if demand.hops == 0:
-        raise Unsupported("exact searches do not express the demand 'hops'; use another backend")
+        if getattr(demand, name) or (name == "hops" and demand.hops == 0):
+            raise Unsupported(f"exact searches do not express the demand {name!r}; use --backend search")

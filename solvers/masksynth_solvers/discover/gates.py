@@ -106,9 +106,9 @@ def _add_outputs(
             continue
         options = []
         for node in range(sources + gates):
-            if any(holds[node, e] is False for e in np.flatnonzero(need[t])):
+            if any(holds[node, e] is False for e in np.flatnonzero(need[t]).tolist()):
                 continue
-            if any(holds[node, e] is True for e in np.flatnonzero(hide[t])):
+            if any(holds[node, e] is True for e in np.flatnonzero(hide[t]).tolist()):
                 continue
             out = formula.new("out", t, node)
             options.append(out)
@@ -156,7 +156,9 @@ def bound_reads(
     (6, 10, True)
     """
     places = lay_out(contracts)
-    copies = sum(places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True))
+    copies = sum(
+        places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True)
+    )
     until = None if effort.seconds is None else monotonic() + effort.seconds
     gates, spent = 0, []
     while not stop():

@@ -1,13 +1,13 @@
 r"""Structures with one mask that is safe at any depth, as a formula: hubs in an order that respects reads.
 
-Nodes are *hubs*, h of them, and the blanks of targets. Write S(q) for the closure of q, all elements that reach it. What
-is assumed, each step without loss, where a position that is only read costs no more than one that is updated.
+Nodes are *hubs*, h of them, and the blanks of targets. Write S(q) for the closure of q, all elements that reach it.
+What is assumed, each step without loss, where a position that is only read costs no more than one that is updated:
 
-1. *Acyclic.* Let m >= 2 positions reach each other; all have the closure S. Let u_1, .., u_a be those that are no blanks
-   of targets; if there are none, let them be all m. Let u_1 read whatever any of the m read outside, u_i read u_{i-1},
-   and the remaining blanks read u_a; whoever outside read one of the m reads u_a. The m had at least m reads among
-   them and have m - 1 now; u_a and the blanks have the closure S. A target predicted where an element of its need is
-   embedded moves to the last u_i that embeds one: this u_i has all of its need.
+1. *Acyclic.* Let m >= 2 positions reach each other; all have the closure S. Let u_1, .., u_a be those that are no
+   blanks of targets; if there are none, let them be all m. Let u_1 read whatever any of the m read outside, u_i read
+   u_{i-1}, and the remaining blanks read u_a; whoever outside read one of the m reads u_a. The m had at least m reads
+   among them and have m - 1 now; u_a and the blanks have the closure S. A target predicted where an element of its need
+   is embedded moves to the last u_i that embeds one: this u_i has all of its need.
 2. *Every hub embeds one element.* A hub with empty closure is useless; any other may embed an element of its closure.
 3. *Raw hubs*, those that read nothing, come first, embed different elements (equal ones are alike), in their order.
 4. *A hub that reads is read twice or more, or predicts.* If only v reads g, let v read the keys of g and a raw hub of
@@ -33,9 +33,8 @@ from itertools import combinations, permutations
 import numpy as np
 
 from masksynth.contracts import Contracts
-from masksynth.discover.structure import Reads, Structure
+from masksynth.discover.structure import Structure
 from masksynth.errors import Unsupported
-from masksynth.mask.typing import BoolArray
 from masksynth_solvers.discover.charges import any_of
 from masksynth_solvers.discover.clauses import (
     EMBED,
@@ -50,12 +49,11 @@ from masksynth_solvers.discover.clauses import (
     at_most_one,
     both,
     choose,
-    demand_greatest,
     negate,
 )
-from masksynth_solvers.discover.places import BLANK, Places, lay_out
-from masksynth_solvers.discover.rows import order_neighbours, order_sources
-from masksynth_solvers.discover.symmetry import element_classes, find_swaps
+from masksynth_solvers.discover.demands import refuse_demands
+from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
+from masksynth_solvers.discover.places import BLANK, Places, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
 
 
@@ -102,7 +100,7 @@ class Hubs:
             if kind == EMBED:
                 element[rest[0]] = rest[1]
         pairs = [(key[2], key[3]) for key in chosen if key[0] == READ]
-        reads = Reads.of_pairs(*np.array(pairs, np.int64).reshape(-1, 2).T, len(element))
+        reads = reads_of(pairs, len(element))
         target = np.zeros(len(self.blanks), np.int64)
         for (t, node), term in self.place.items():
             if term is True or (PLACE, t, node) in chosen:
@@ -132,6 +130,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     >>> [has_model(encode_hubs(leave_one_out(n=3), 3, raw).formula) for raw in (2, 3)]
     [False, True]
     """
+    refuse_demands(contracts)
     prices = Prices.of(contracts.weights)
     if contracts.weights.count == "layer" and prices.kv > prices.position:
         raise Unsupported("exact searches for one mask need kv <= position; lower kv, or give layers")
@@ -143,9 +142,9 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     _add_closures(model)
     _add_contracts(model)
     model.offset = _charge(model)
-    _add_uses(model)
+    add_uses(model)
     if symmetries:
-        _break_symmetries(model)
+        break_symmetries(model)
     return model
 
 
@@ -190,17 +189,6 @@ def _hidden_at(model: Hubs, node: int) -> frozenset[int]:
     """Return the elements that a node may never hold: of a blank that serves one target that has no other place."""
     rows = [model.places.hide[t] for (t, q), here in model.place.items() if q == node and here is True]
     return frozenset(np.flatnonzero(np.any(rows, axis=0)).tolist()) if rows else frozenset()
-
-
-def readable_blanks(model: Hubs) -> list[int]:
-    """Return the blanks whose context some other target may have."""
-    need, hide = model.places.need, model.places.hide
-    return [
-        q
-        for t, q in enumerate(model.blanks)
-        if any(not (need[t] & row).any() for other, row in enumerate(hide) if other != t)
-        or model.place.get((t, q)) is not True
-    ]
 
 
 def _add_reads(model: Hubs) -> None:
@@ -290,69 +278,3 @@ def _charge(model: Hubs) -> int:
     if not by_layer:
         return prices.position * (model.hubs + paid)
     return (prices.position * (model.hubs - model.raw) + prices.kv * model.raw) * times
-
-
-def _add_uses(model: Hubs) -> None:
-    """Add items 3, 4 and 5: who reads a hub, and how often an element is embedded."""
-    formula = model.formula
-    for q in range(model.hubs):
-        here = [literal for (_, node), literal in model.place.items() if node == q]
-        readers = [literal for (_, key), literal in model.read.items() if key == q]
-        add(formula, *readers, *here)
-        if q < model.raw:
-            continue
-        formula.add([model.read[q, k] for k in range(model.hubs + len(model.blanks)) if (q, k) in model.read])
-        for index in range(len(readers)):
-            add(formula, *readers[:index], *readers[index + 1 :], *here)
-    for e in separate_elements(model.places.need, model.places.hide):
-        is_raw = [model.embed[q, e] for q in range(model.raw)]
-        inner = [model.embed[q, e] for q in range(model.raw, model.hubs)]
-        for index in range(len(inner)):
-            formula.add([*is_raw, *inner[:index], *inner[index + 1 :]])
-
-
-def separate_elements(need: BoolArray, hide: BoolArray) -> list[int]:
-    """Return the needed elements e such that each other needed element is hidden by some target that needs e.
-
-    Examples
-    --------
-    >>> separate_elements(~np.eye(3, dtype=bool), np.eye(3, dtype=bool))
-    [0, 1, 2]
-    """
-    needed = np.flatnonzero(need.any(axis=0))
-    return [int(e) for e in needed if all(hide[need[:, e]][:, f].any() for f in needed if f != e)]
-
-
-def _break_symmetries(model: Hubs) -> None:
-    """Demand item 6."""
-    formula = model.formula
-    if not readable_blanks(model):
-        rows: list[list[Term]] = [[model.read[g, k] for k in range(g)] for g in range(model.raw, model.hubs)]
-        order_neighbours(formula, rows, model.raw)
-        if len(classes := element_classes(model.contracts)) == 1 and len(classes[0]) == len(model.places.tokens):
-            for e, f in combinations(range(model.raw), 2):
-                order_sources(formula, rows, e, f)
-    for alike in element_classes(model.contracts):
-        for e, f in zip(alike, alike[1:], strict=False):
-            if (0, e) in model.embed and (0, f) in model.embed:
-                _order_names(model, e, f)
-    for swap in find_swaps(model.contracts):  # targets with equal contracts
-        moved = [t for t, image in enumerate(swap.target) if image != t]
-        if swap.element == tuple(range(len(swap.element))) and not readable_blanks(model):
-            a, b = (model.hubs + t for t in moved)
-            pairs: list[tuple[Term, Term]] = [
-                (model.read[a, k], model.read[b, k]) for k in range(model.hubs) if (a, k) in model.read
-            ]
-            demand_greatest(formula, pairs, "alike", a, b)
-
-
-def _order_names(model: Hubs, e: int, f: int) -> None:
-    """Demand of two neighbours in a class: f has a raw hub only if e has; else f first appears only after e."""
-    formula = model.formula
-    raw_e = [model.embed[q, e] for q in range(model.raw)]
-    for q in range(model.raw):
-        formula.add([-model.embed[q, f], *raw_e])
-    raw_f = [model.embed[q, f] for q in range(model.raw)]
-    for q in range(model.raw, model.hubs):
-        earlier = [model.embed[g, e] for g in range(model.raw, q)]
-        formula.add([-model.embed[q, f], *raw_f, *raw_e, *earlier])

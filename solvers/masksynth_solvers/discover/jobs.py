@@ -17,9 +17,10 @@ from masksynth.errors import MasksynthError
 from masksynth.posets.bit_rows import unpack
 from masksynth_solvers.discover.clauses import READ, Prices
 from masksynth_solvers.discover.engines import ENGINES, Effort
-from masksynth_solvers.discover.hubs import Hubs, encode_hubs, separate_elements
+from masksynth_solvers.discover.hub_forms import separate_elements
+from masksynth_solvers.discover.hubs import Hubs, encode_hubs
 from masksynth_solvers.discover.layers import Layered, encode_layers
-from masksynth_solvers.discover.places import contract_rows, lay_out
+from masksynth_solvers.discover.places import contract_rows, lay_out, reads_of
 
 Verdict = Literal["infeasible", "structure", "open"]
 
@@ -158,11 +159,13 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
     [(18, '4 hubs, 4 raw'), (19, '5 hubs, 3 raw'), (19, '5 hubs, 4 raw')]
     """
     sizes = _hub_floors(contracts, reads) if contracts.layers is None else _layer_floors(contracts, reads)
-    jobs = []
+    jobs: list[tuple[int, Job]] = []
     for floors in sizes:
         if all(floor >= price for floor, *_ in floors):
             return sorted(jobs, key=lambda pair: (pair[0], pair[1].size))
-        jobs += [(floor, Job(contracts, size, raw, price - 1, reads)) for floor, size, raw in floors if floor < price]
+        jobs += [
+            (floor, Job(contracts, size, raw, price - 1, reads)) for floor, size, raw in floors if floor < price
+        ]
     raise AssertionError("the sizes never end")
 
 
@@ -235,14 +238,12 @@ def read_directly(contracts: Contracts) -> Structure:
     >>> structure.size, [len(reads.query) for reads in structure.reads]
     (6, [0, 6])
     """
-    from masksynth.discover.structure import Reads
-
     places = lay_out(contracts)
     tokens = places.tokens
     query, element = np.nonzero(places.need)
-    keys = np.array([tokens[e] for e in element.tolist()], np.int64)
-    full = Reads.of_pairs(query + len(tokens), keys, places.size)
-    empty = Reads.of_pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), places.size)
+    keys = [tokens[e] for e in element.tolist()]
+    full = reads_of(list(zip((query + len(tokens)).tolist(), keys, strict=True)), places.size)
+    empty = reads_of([], places.size)
     tables = 1 if contracts.masks == "one" else contracts.layers or 1
     reads = (*[empty] * (tables - 1), full)
     return Structure(np.array(places.element), reads, np.array(places.blank, np.int64), "read directly")

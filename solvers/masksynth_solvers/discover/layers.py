@@ -31,7 +31,7 @@ from itertools import pairwise
 import numpy as np
 
 from masksynth.contracts import Contracts
-from masksynth.discover.structure import Reads, Structure
+from masksynth.discover.structure import Structure
 from masksynth_solvers.discover.charges import charge_layers
 from masksynth_solvers.discover.clauses import (
     EMBED,
@@ -48,8 +48,8 @@ from masksynth_solvers.discover.clauses import (
     demand_greatest,
     negate,
 )
-from masksynth_solvers.discover.demands import add_demands
-from masksynth_solvers.discover.places import BLANK, FREE, Places, lay_out
+from masksynth_solvers.discover.demands import refuse_demands
+from masksynth_solvers.discover.places import BLANK, FREE, Places, lay_out, reads_of
 from masksynth_solvers.discover.symmetry import find_swaps, move_positions
 from masksynth_solvers.sparse.path_encoding import Formula
 
@@ -99,7 +99,7 @@ class Layered:
         for kind, *rest in chosen:
             if kind == READ:
                 pairs[rest[0] - 1].append((number[rest[1]], number[rest[2]]))
-        reads = tuple(Reads.of_pairs(*np.array(table, np.int64).reshape(-1, 2).T, len(kept)) for table in pairs)
+        reads = tuple(reads_of(table, len(kept)) for table in pairs)
         target = [
             number[next(q for q in options if len(options) == 1 or (PLACE, t, q) in chosen)]
             for t, options in enumerate(places.candidates)
@@ -131,6 +131,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     6
     """
     assert contracts.layers is not None
+    refuse_demands(contracts)
     places = lay_out(contracts, extra)
     layered = Layered(contracts, places, contracts.layers, 0, Formula(), {}, {}, {}, [])
     _add_positions(layered)
@@ -142,7 +143,6 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     if contracts.masks == "one":
         _add_closure(layered)
     layered.offset = charge_layers(layered)
-    add_demands(layered)
     if symmetries:
         _break_symmetries(layered)
     return layered

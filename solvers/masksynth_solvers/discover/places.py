@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from masksynth.contracts import Contracts
+from masksynth.discover.structure import Reads
 from masksynth.mask.typing import BoolArray
 
 BLANK, FREE = -1, -2
@@ -92,6 +94,12 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
         opened |= {groups[t]} if query[t] else set()
     blank = tuple(len(tokens) + t for t in targets)
     return Places(need, hide, element, (*paid, *[True] * extra), tuple(candidates), blank)
+
+
+def reads_of(pairs: Sequence[tuple[int, int]], size: int) -> Reads:
+    """Return the reads of (query, key) pairs."""
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return Reads.of_pairs(table[:, 0], table[:, 1], size)
 
 
 def contract_rows(contracts: Contracts) -> tuple[BoolArray, BoolArray]:

@@ -105,6 +105,25 @@ def test_rows_that_share_nothing_and_rows_without_labels():
     assert all(part.grad is not None for part in model.parameters())
 
 
+def test_classes_without_probability_and_large_logits():
+    model, rows = make_model(EXACT["Llama"], "sdpa"), pad(texts())
+    head = model.lm_head = torch.nn.Linear(model.config.hidden_size, 60, dtype=model.dtype)
+    with torch.no_grad():
+        head.weight.mul_(1e3)
+        head.bias[[0, 1]] = -torch.inf  # no row has these tokens
+        head.bias[2] = -1e5
+        logits = model(*rows).logits[:, :-1]
+    spread = torch.log_softmax(logits.double(), -1)
+    expected = spread.gather(-1, rows.input_ids[:, 1:, None])[..., 0]
+    result = merged_logprobs(model, *rows)
+    real = result.label_mask
+    assert torch.allclose(result.log_probs[real].double(), expected[real], rtol=1e-5, atol=1e-3)
+    entropy = torch.special.entr(spread.exp()).sum(-1)
+    assert torch.allclose(result.entropy[real].double(), entropy[real], atol=1e-3)
+    (result.log_probs + result.entropy).sum().backward()
+    assert all(part.grad.isfinite().all() for part in model.parameters())
+
+
 def test_pads_before_tokens_of_a_model_with_absolute_positions():
     model, rows = make_model(EXACT["GPT-2"], "sdpa"), pad(texts(), left=True)
     with pytest.raises(Unsupported, match="GPT2Model has absolute positions, and pads stand before real tokens"):

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import GPT2ForSequenceClassification
@@ -242,6 +243,9 @@ def test_batches_for_a_loop_of_ones_own():
     assert sorted(map(sorted, batches)) == sorted(map(sorted, first))
     assert list(batches) != first
     assert len(list(prefix_batches(rows[:30], 4, drop_last=True))) == 7
+    numbers = DataLoader(range(len(rows)), batch_sampler=prefix_batches(rows, 4, seed=3))
+    prepared = Accelerator(cpu=True).prepare(numbers)  # sets epochs itself
+    assert [[batch.tolist() for batch in prepared] for _ in range(2)] == [first, list(batches)]
     for wrong, fact in (([], "got no rows"), ([{"text": "a"}], "got a row with text")):
         with pytest.raises(InvalidInstance, match=fact):
             prefix_batches(wrong, 4)

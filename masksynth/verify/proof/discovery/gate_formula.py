@@ -11,7 +11,7 @@ exchangeable elements makes it greater.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from masksynth.verify.proof.discovery.contract_sets import ContractSets, Set
 from masksynth.verify.proof.formula import Clause
@@ -82,7 +82,7 @@ def _output(t: int, need: Set, hide: Set, m: int, gates: int) -> Iterator[Clause
 
 def ordered_rows(rows: Rows, sources: int) -> Iterator[Clause]:
     """Yield "a row whose node does not read the node before is at most the row of that node"."""
-    for index, (row, following) in enumerate(zip(rows, rows[1:], strict=False)):
+    for index, (row, following) in enumerate(pairwise(rows)):
         width = sources + index
         apart: Clause = (following[width],)
         for k in range(width):

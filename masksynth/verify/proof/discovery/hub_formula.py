@@ -1,8 +1,8 @@
 """Clauses of "there is a structure with one mask, h hubs of which r are raw, and at most so many reads".
 
-For contracts whose targets are all queries no two of which may see what the other sees: then nobody reads a blank. Nodes
-are h hubs, each after all hubs that it reads, and the blanks of the targets. Every cheapest structure can be brought
-into this form, whatever positions cost:
+For contracts whose targets are all queries no two of which may see what the other sees: then nobody reads a blank.
+Nodes are h hubs, each after all hubs that it reads, and the blanks of the targets. Every cheapest structure can be
+brought into this form, whatever positions cost:
 
 - reads make no circle: positions in a circle have equal closures, so a chain of fewer reads does as well;
 - a hub embeds one element: any of its closure is free;

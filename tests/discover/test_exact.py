@@ -1,0 +1,178 @@
+"""Exact searches: equal to brute force, to each other, and to published values; jobs cover all sizes."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from masksynth.backends import Limits
+from masksynth.contracts import Contracts, Demand, Elements, Target, Weights
+from masksynth.contracts.element_sets import pack
+from masksynth.contracts.families import leave_one_out
+from masksynth.discover.as_answer import to_merged
+from masksynth.discover.backends import discover_backend, discover_backend_names
+from masksynth.discover.measure import measure
+from masksynth.errors import Unsupported
+from masksynth.verify.discovery import verify_contracts
+from masksynth_solvers.discover.engines import ENGINES, Effort, has_model
+from masksynth_solvers.discover.gates import bound_reads
+from masksynth_solvers.discover.hubs import encode_hubs
+from masksynth_solvers.discover.jobs import Job, list_jobs, price_of, read_directly, run_job
+from masksynth_solvers.discover.layers import encode_layers
+from masksynth_solvers.discover.symmetry import element_classes
+from masksynth_solvers.discover.two_layers import encode_families, least_reads
+from tests.discover.brute import cheapest
+
+BACKENDS = ("cpsat", "maxsat")
+READS = Weights(0, 0, 1, "structure")
+UNIT = Weights(1, 1, 1, "structure")
+
+
+def contracts_of(need, hide, place=None, **fields):
+    """Contracts from rows of 0 and 1."""
+    need, hide = np.array(need, bool), np.array(hide, bool)
+    targets = tuple(Target(t, (place or ["query"] * len(need))[t], t) for t in range(len(need)))
+    numbers = tuple(range(need.shape[1]))
+    return Contracts("toy", Elements(numbers, numbers), targets, pack(need), pack(hide), **fields)
+
+
+def random_contracts(seed):
+    """Tiny contracts with random needs and hides, placements, masks, layers and weights."""
+    chance = random.Random(seed)
+    n, targets = chance.choice([(1, 2), (2, 2), (2, 3), (3, 2)])
+    kinds = [[chance.choice("nnhf") for _ in range(n)] for _ in range(targets)]
+    need, hide = ([[kind == letter for kind in row] for row in kinds] for letter in "nh")
+    masks = chance.choice(["one", "layered"])
+    layers = chance.choice([1, 2] if masks == "layered" else [None, 1, 2])
+    count = chance.choice(["structure", "layer"]) if layers else "structure"
+    weights = Weights(*chance.choice([(1, 1, 1), (2, 1, 1), (3, 1, 2), (3, 2, 1)]), count)
+    place = [chance.choice(["query", "query", "any"]) for _ in range(targets)]
+    return contracts_of(need, hide, place, layers=layers, masks=masks, weights=weights)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 8, 9, 12])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_equals_brute_force(name, seed):
+    contracts = random_contracts(seed)
+    outcome = discover_backend(name).solve(contracts, Limits(60))
+    sizes = measure(outcome.structure, contracts)
+    assert outcome.finished
+    assert outcome.bound == sizes.cost
+    assert Fraction(str(sizes.cost)) == cheapest(contracts)
+    _, merged, _ = to_merged(outcome.structure, contracts)
+    verify_contracts(contracts, merged)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize(("n", "layers", "reads"), [(2, 1, 2), (3, 1, 6), (4, 1, 12), (4, 2, 10)])
+def test_least_reads_of_leave_one_out(name, n, layers, reads):
+    contracts = leave_one_out(n=n, layers=layers)
+    outcome = discover_backend(name).solve(replace(contracts, weights=READS), Limits(60))
+    assert (outcome.bound, outcome.finished) == (reads, True)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize(("n", "cost"), [(3, 12), (4, 20), (5, 27)])
+def test_least_cost_of_one_mask(name, n, cost):
+    contracts = replace(leave_one_out(n=n), weights=UNIT)
+    outcome = discover_backend(name).solve(contracts, Limits(60))
+    assert (outcome.bound, outcome.finished) == (cost, True)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_jobs_of_six_tokens_are_infeasible_below_34(engine):
+    contracts = replace(leave_one_out(n=6), weights=UNIT)
+    jobs = [job for _, job in list_jobs(contracts, 34, reads=18)]
+    assert len(jobs) == 10
+    chosen = jobs if engine == "sat" else jobs[:3]
+    assert {run_job(job, engine, Effort(100)).verdict for job in chosen} == {"infeasible"}
+
+
+def test_symmetries_and_forms_do_not_change_the_answer():
+    contracts = replace(leave_one_out(n=4), weights=READS)
+    for hubs in range(4, 7):
+        for raw in range(5):
+            found = {
+                ENGINES["maxsat"](encode_hubs(contracts, hubs, raw, symmetries).formula, None, Effort()).price
+                for symmetries in (True, False)
+            }
+            assert len(found) == 1
+    layered = replace(leave_one_out(n=4, layers=2), weights=READS)
+    prices = [ENGINES["maxsat"](encode_layers(layered, 0, on).formula, None, Effort()).price for on in (True, False)]
+    assert prices == [10, 10]
+
+
+def test_one_mask_by_layers_and_by_hubs():
+    hubs = replace(leave_one_out(n=3), weights=UNIT)
+    layers = replace(hubs, layers=4)
+    prices = {discover_backend("maxsat").solve(contracts, Limits(60)).bound for contracts in (hubs, layers)}
+    assert prices == {12}
+
+
+@pytest.mark.parametrize(("n", "gates"), [(2, 0), (3, 3), (4, 6), (5, 9)])
+def test_gates(n, gates):
+    bound = bound_reads(leave_one_out(n=n), Effort())
+    assert (bound.gates, bound.reads, bound.exact) == (gates, gates + n, True)
+
+
+def test_gates_of_prefixes():
+    need = np.tril(np.ones((5, 5)), -1)
+    bound = bound_reads(contracts_of(need, 1 - need), Effort())
+    assert (bound.gates, bound.reads) == (3, 7)  # a chain, and a copy for each target with a need
+
+
+def test_two_layers():
+    assert [least_reads(n, most).reads for n, most in ((3, 6), (4, 10), (5, 15))] == [6, 10, 15]
+    assert least_reads(5, 15).families == 60
+    prices = [ENGINES["maxsat"](encode_families(4, sets), None, Effort()).price - sets for sets in range(4)]
+    assert min(prices) == 10
+
+
+def test_symmetries_come_from_the_contracts():
+    assert element_classes(leave_one_out(n=4)) == [[0, 1, 2, 3]]
+    window = contracts_of([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], np.zeros((3, 4)))
+    assert element_classes(window) == [[0], [1], [2], [3]]
+    blocks = contracts_of([[0, 0, 1, 1], [1, 1, 0, 0]], [[1, 1, 0, 0], [0, 0, 1, 1]])
+    assert element_classes(blocks) == [[0, 1], [2, 3]]
+
+
+def test_jobs_run_anywhere():
+    contracts = replace(leave_one_out(n=4), weights=UNIT)
+    jobs = [job for _, job in list_jobs(contracts, 21)]
+    assert pickle.loads(pickle.dumps(jobs[0])).title == jobs[0].title
+    with ProcessPoolExecutor(2) as pool:
+        results = list(pool.map(run_job, jobs, ["sat"] * len(jobs), [Effort(60)] * len(jobs)))
+    assert {result.verdict for result in results} == {"infeasible", "structure"}
+    assert {result.price for result in results if result.structure is not None} == {20}
+
+
+def test_limits_keep_a_structure_and_a_bound():
+    contracts = replace(leave_one_out(n=6, layers=3), weights=READS)
+    outcome = discover_backend("maxsat").solve(contracts, Limits(0))
+    assert not outcome.finished
+    assert outcome.bound <= 18 < price_of(outcome.structure, contracts)
+    better = run_job(Job(replace(contracts, layers=1), 0), "cpsat", Effort()).structure
+    assert price_of(better, replace(contracts, layers=1)) == 30
+
+
+def test_an_incumbent_is_kept_where_nothing_is_cheaper():
+    contracts = replace(leave_one_out(n=3), weights=UNIT)
+    incumbent = read_directly(contracts)
+    assert discover_backend("cpsat").solve(contracts, Limits(60), incumbent).structure is incumbent
+
+
+def test_what_is_not_expressed_is_refused_by_name():
+    contracts = replace(leave_one_out(n=3, layers=2), demand=Demand(bandwidth=2))
+    with pytest.raises(Unsupported, match="bandwidth"):
+        discover_backend("cpsat").solve(contracts, Limits(10))
+    dear = replace(leave_one_out(n=3, layers=2), masks="one", layers=None)
+    with pytest.raises(Unsupported, match="kv <= position"):
+        encode_hubs(replace(dear, layers=2, weights=Weights(1, 2, 1, "layer")), 3, 3)
+    assert discover_backend_names()[:2] == list(BACKENDS)
+    assert not has_model(encode_hubs(leave_one_out(n=3), 2, 2).formula)
