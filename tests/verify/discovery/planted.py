@@ -11,6 +11,7 @@ from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.structure import Reads, Structure
 from masksynth.mask import Mask
 from masksynth.posets.bit_rows import pack
+from masksynth.verify.discovery import BrokenContract, verify_contracts
 
 
 def random_contracts(draw, most=6, demands=True):
@@ -81,7 +82,19 @@ def random_structure(draw, contracts):
     pairs = [np.array(sorted(table) or np.zeros((0, 2), int), np.int64).reshape(-1, 2).T for table in reads]
     size = len(element)
     found = Structure(np.array(element), tuple(Reads.of_pairs(*pair, size) for pair in pairs), np.array(target))
-    return meet_demands(found, contracts) if draw.random() < 0.6 else found
+    if draw.random() < 0.3 or not _keeps(found, contracts):
+        return found
+    return meet_demands(found, contracts)
+
+
+def _keeps(structure, contracts):
+    """Return whether a structure keeps its contracts, whatever they demand."""
+    plain = replace(contracts, demand=Demand())
+    try:
+        verify_contracts(plain, to_merged(structure, plain)[1])
+    except BrokenContract:
+        return False
+    return True
 
 
 def answer_of(draw, contracts):
