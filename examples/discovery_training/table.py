@@ -18,7 +18,7 @@ def markdown(records: Sequence[dict[str, Any]]) -> str:
     >>> print(markdown([{"setting": {"steps": 4}, "runs": [run, {**run, "seed": 2, "loss": 1.7}]}]).splitlines()[-1])
     | a | all | 10 | 0.002 | 1.600 ± 0.141 | 3 |
     """
-    lines = [HEAD]
+    lines = [HEAD, "|---|---|---|---|---|---|"]
     for record in records:
         final = [run for run in record["runs"] if run["seed"] > 0]
         for method in dict.fromkeys(run["method"] for run in final):
