@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-HEAD = "| method | a prediction sees | predictions a step | rate | held-out loss | CPU s a run |\n|---|---|---|---|---|---|"
+HEAD = "| method | a prediction sees | predictions a step | rate | held-out loss | CPU s a run |"
 
 
 def markdown(records: Sequence[dict[str, Any]]) -> str:
