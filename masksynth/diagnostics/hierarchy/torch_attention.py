@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from math import isfinite
 
@@ -12,15 +12,17 @@ if find_spec("torch") is None:
 import torch
 from torch import Tensor, nn
 
-from masksynth.diagnostics.hierarchy.torch_passes import Plan, Rule, attended, plan_of
+from masksynth.diagnostics.hierarchy.torch_passes import Rule, attended
+from masksynth.diagnostics.hierarchy.torch_plan import Plan, plan_of
+from masksynth.diagnostics.hierarchy.torch_prefixes import prefix_rows
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance
 
-__all__ = ["HierarchicalAttention", "Plan", "hierarchical_attention", "plan_of"]
+__all__ = ["HierarchicalAttention", "Plan", "hierarchical_attention", "plan_of", "prefix_attention"]
 
 
 def hierarchical_attention(
-    tree: Tree | Plan,
+    tree: Tree | Sequence[Tree] | Plan,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -37,8 +39,9 @@ def hierarchical_attention(
 
     Parameters
     ----------
-    tree : Tree or Plan
-        One tree for the complete batch; a plan saves building index tensors at each call.
+    tree : Tree, sequence of Tree, or Plan
+        One tree for the complete batch, or one for each of the B samples of (B, H, N, d), over its first positions; the
+        others are padding. A plan saves building index tensors at each call, and has the masks (`plan_of`).
     q : (..., H, N, d)
     k, v : (..., H / g, N, d) and (..., H / g, N, c)
         With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
@@ -50,7 +53,8 @@ def hierarchical_attention(
         True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its
         leading axes are those of ``q`` without the heads.
     eps : sequence of (n_l, e), optional
-        For each depth l from 1 to that of the tree the position embeddings of its n_l nodes, in the order of ``Tree``.
+        For each depth l from 1 to that of the tree the position embeddings of its n_l nodes, in the order of ``Tree``;
+        of several trees, those of the first tree, then those of the second, and so on.
 
     Returns
     -------
@@ -69,21 +73,88 @@ def hierarchical_attention(
     >>> hierarchical_attention(tree_of_lists([0, 1, 2]), torch.ones_like(x), x, x).flatten().round(decimals=3)
     tensor([1.4180, 1.3480, 0.9360], dtype=torch.float64)
     """
-    plan = plan_of(tree, q.device) if isinstance(tree, Tree) else tree
+    plan = _plan(tree, q)
     _check(plan, q, k, v, padding, causal)
     _check_eps(plan, eps, scale)
+    return _spread(attended, plan, (q, k, v), padding, Rule(_scale(q, scale), included, causal, None, eps))
+
+
+def prefix_attention(
+    tree: Tree | Sequence[Tree] | Plan,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float | None = None,
+    padding: Tensor | None = None,
+    eps: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Compute causal attention on any tree without leaks: row i is the last row on the tree cut off after position i.
+
+    Row i of causal block-tied attention depends on later positions of its node (`leaking_rows`). Here each row has the
+    tree of the positions up to its own, on which a decoder would compute it (arXiv 2509.15448, appendix G): its
+    position, the left siblings of its ancestors, and nothing else. Positions attend to themselves. `Decoder` computes
+    the same rows one by one.
+
+    Parameters
+    ----------
+    tree, q, k, v, scale, padding, eps
+        As in `hierarchical_attention`; the leaves must be in the order of their positions, and the plan has no masks.
+
+    Returns
+    -------
+    (..., H, N, c)
+        In O(N b) scores for each level of the tree; 0 in rows of padding.
+
+    Raises
+    ------
+    InvalidInstance
+        For shapes that do not fit, leaves that are not in order, or a plan with masks.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy import windows
+    >>> x = torch.arange(12.0).reshape(1, 1, 4, 3)
+    >>> other = x.clone()
+    >>> other[..., 3, :] = -5
+    >>> rows = [prefix_attention(windows(4, (2, 2)), each, each, each) for each in (x, other)]
+    >>> torch.equal(rows[0][..., :3, :], rows[1][..., :3, :])
+    True
+    """
+    plan = _plan(tree, q)
+    _check(plan, q, k, v, padding, True)
+    _check_eps(plan, eps, scale)
+    if any(level.itself is not None for level in plan.levels):
+        raise InvalidInstance("prefix_attention takes no masks", "", "give a plan without, or hierarchical_attention")
+    return _spread(prefix_rows, plan, (q, k, v), padding, Rule(_scale(q, scale), True, True, None, eps))
+
+
+def _plan(tree: Tree | Sequence[Tree] | Plan, q: Tensor) -> Plan:
+    if isinstance(tree, Plan):
+        return tree
+    return plan_of(tree, q.device, length=None if isinstance(tree, Tree) or q.dim() < 2 else q.shape[-2])
+
+
+def _scale(q: Tensor, scale: float | None) -> float:
+    return float(q.shape[-1] ** -0.5) if scale is None else scale
+
+
+def _spread(
+    compute: Callable[..., Tensor], plan: Plan, qkv: tuple[Tensor, Tensor, Tensor], padding: Tensor | None, rule: Rule
+) -> Tensor:
+    """Return the result for all heads; samples with trees of their own lie one behind the other."""
+    if plan.trees:  # (B, H, N, d) as (H, B N, d)
+        qkv = tuple(table.transpose(0, 1).flatten(1, 2) for table in qkv)  # type: ignore[assignment]
+        padding = None if padding is None else padding.flatten()
+    q, k, v = qkv
     shape = (*q.shape[:-1], v.shape[-1])
     if q.shape[-3] != k.shape[-3]:  # (..., H / g, g, N, d) with (..., H / g, 1, N, d)
         q = q.reshape(*q.shape[:-3], k.shape[-3], -1, *q.shape[-2:])
         k, v = k.unsqueeze(-3), v.unsqueeze(-3)
-    real = (
-        None
-        if padding is None
-        else padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), plan.size)
-    )
-    return attended(
-        plan, q, k, v, Rule(q.shape[-1] ** -0.5 if scale is None else scale, included, causal, real, eps)
-    ).reshape(shape)
+    if padding is not None:
+        padding = padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), padding.shape[-1])
+    result = compute(plan, q, k, v, rule._replace(real=padding)).reshape(shape)
+    return result.unflatten(1, (plan.trees, plan.size)).transpose(0, 1) if plan.trees else result
 
 
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
@@ -94,6 +165,10 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
         )
     if q.shape[-2] != plan.size:
         raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
+    if plan.trees and (q.dim() != 4 or q.shape[0] != plan.trees):
+        raise InvalidInstance(
+            f"expected ({plan.trees}, H, N, d) for {plan.trees} trees, got {tuple(q.shape)}", "", "give one tree a sample"
+        )
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
         raise InvalidInstance(
             f"{q.shape[-3]} query heads cannot share {k.shape[-3]} key heads",

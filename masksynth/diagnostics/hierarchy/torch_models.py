@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
 from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention
-from masksynth.diagnostics.hierarchy.torch_passes import Plan, plan_of
+from masksynth.diagnostics.hierarchy.torch_plan import Plan, plan_of
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import sight_of
 from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, windows
