@@ -181,6 +181,11 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
             "",
             "mark real positions with True",
         )
+    leaves = sum(len(level.leaf) for level in plan.levels)
+    if plan.trees and padding is not None and bool((padding.flatten() & (plan.place == leaves)).any()):
+        raise InvalidInstance(
+            "padding: a real position is not in the tree of its sample", "", "pad on the right: trees begin at position 0"
+        )
     if causal and not plan.ordered:
         raise InvalidInstance(
             "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
@@ -205,13 +210,23 @@ class HierarchicalAttention(nn.Module):
     Parameters
     ----------
     tree : Tree
+        The tree of all samples for which the call names none. At each depth its largest family is the largest that has
+        embeddings.
     width : int
         Width of the state of each position, split over the heads.
     heads : int
-    included, causal : bool
-        As in `hierarchical_attention`.
+    included : bool
+        Whether positions attend to themselves, as in `hierarchical_attention`.
+    causal : bool
+        Left siblings only and without leaks, as in `prefix_attention`; positions then attend to themselves.
     places : int
         Width of the position embeddings; 0 for none.
+
+    Raises
+    ------
+    InvalidInstance
+        For a width that the heads do not divide, or a causal layer without ``included``: first positions would have
+        nothing to attend to.
 
     Examples
     --------
@@ -219,6 +234,8 @@ class HierarchicalAttention(nn.Module):
     >>> layer = HierarchicalAttention(windows(12, (2, 3)), width=8, heads=2, places=4)
     >>> layer(torch.ones(5, 12, 8)).shape
     torch.Size([5, 12, 8])
+    >>> layer(torch.ones(2, 12, 8), trees=[windows(9, (2, 3)), windows(12, (2, 2))]).shape
+    torch.Size([2, 12, 8])
     """
 
     def __init__(
@@ -227,31 +244,48 @@ class HierarchicalAttention(nn.Module):
         super().__init__()
         if heads < 1 or width % heads:
             raise InvalidInstance(f"expected a width that is a multiple of {heads} heads, got {width}", "")
+        if causal and not included:
+            raise InvalidInstance("causal, and positions do not attend to themselves", "", "give included=True")
         self.tree, self.heads, self.included, self.causal = tree, heads, included, causal
         self.query, self.key, self.value, self.mix = (nn.Linear(width, width) for _ in range(4))
-        parent = torch.from_numpy(tree.parent.copy())
-        inside = torch.arange(tree.nodes) - torch.from_numpy(tree.child_offset)[parent.clamp(min=0)]
-        self._places = [inside[low:high] for low, high in tree.levels[1:]]
-        made = [nn.Embedding(int(index.max()) + 1, places) for index in self._places] if places else []
-        self.embeddings = nn.ModuleList(made)
+        most = [max(group.child.shape[1] for group in families) for families in tree.plan]
+        self.embeddings = nn.ModuleList([nn.Embedding(size, places) for size in most] if places else [])
         self._plans: dict[torch.device, Plan] = {}
 
-    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
-        """Map (..., N, width) to the same shape."""
-        if x.device not in self._plans:
-            self._plans[x.device] = plan_of(self.tree, x.device)
-        plan = self._plans[x.device]
+    def forward(
+        self, x: Tensor, padding: Tensor | None = None, trees: Sequence[Tree] | Plan | None = None
+    ) -> Tensor:
+        """Map (..., N, width) to the same shape; ``trees`` are those of the samples, or their plan."""
+        plan = self._plan(x, trees)
         q, k, v = (
             project(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
             for project in (self.query, self.key, self.value)
         )
-        eps = (
-            [table(index.to(x.device)) for table, index in zip(self.embeddings, self._places, strict=True)]
-            if self.embeddings
-            else None
-        )
-        result = hierarchical_attention(
-            plan, q, k, v, included=self.included, causal=self.causal, padding=padding, eps=eps
-        )
+        eps = self._places(plan) if self.embeddings else None
+        if self.causal:
+            result = prefix_attention(plan, q, k, v, padding=padding, eps=eps)
+        else:
+            result = hierarchical_attention(plan, q, k, v, included=self.included, padding=padding, eps=eps)
         mixed: Tensor = self.mix(result.transpose(-2, -3).flatten(-2))
         return mixed
+
+    def _plan(self, x: Tensor, trees: Sequence[Tree] | Plan | None) -> Plan:
+        if isinstance(trees, Plan):
+            return trees
+        if trees is not None:
+            return plan_of(trees, x.device, length=x.shape[-2])
+        if x.device not in self._plans:
+            self._plans[x.device] = plan_of(self.tree, x.device)
+        return self._plans[x.device]
+
+    def _places(self, plan: Plan) -> list[Tensor]:
+        """Return the embeddings of the nodes at each depth from 1."""
+        for depth, level in enumerate(plan.levels[1:], 1):
+            most = self.embeddings[depth - 1].num_embeddings if depth <= len(self.embeddings) else 0
+            if (largest := int(level.inside.max()) + 1) > most:
+                raise InvalidInstance(
+                    f"a family of {largest} at depth {depth}, where {most} places have embeddings",
+                    "",
+                    "build the layer with a tree that has such families",
+                )
+        return [table(level.inside) for table, level in zip(self.embeddings, plan.levels[1:], strict=False)]

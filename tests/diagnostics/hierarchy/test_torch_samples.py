@@ -10,10 +10,12 @@ from torch.autograd import gradcheck
 from masksynth.diagnostics.hierarchy import tree_of_lists, windows
 from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
 from masksynth.diagnostics.hierarchy.torch_attention import (
+    HierarchicalAttention,
     hierarchical_attention,
     plan_of,
     prefix_attention,
 )
+from masksynth.diagnostics.hierarchy.torch_decoding import Decoder
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.test_torch import pruned
@@ -47,7 +49,8 @@ def test_each_sample_has_its_tree_its_mask_and_its_padding(included, causal):
         length = int(sizes.max()) + trial % 3
         q, k, v = drawn(random, trees, length)
         masks = random.random((4, length, length)) < 0.8 if trial % 2 else None
-        keep = (random.random((4, length)) < 0.7) | (np.arange(length) == 0) if trial > 3 and masks is None else None
+        real = (random.random((4, length)) < 0.7) & (np.arange(length) < sizes[:, None])
+        keep = real | (np.arange(length) == 0) if trial > 3 and masks is None else None
         given = None if masks is None else torch.tensor(masks)
         plan = plan_of(trees, mask=given, length=length)
         padding = None if keep is None else torch.tensor(keep)
@@ -99,7 +102,7 @@ def test_prefix_attention_is_the_last_row_on_each_tree_cut_off():
         sizes = random.integers(1, 11, 3)
         trees = [random_tree(random, int(size), ordered=True) for size in sizes]
         length = int(sizes.max()) + trial % 2
-        keep = (random.random((3, length)) < 0.7) if trial % 3 else np.ones((3, length), bool)
+        keep = (random.random((3, length)) < (0.7 if trial % 3 else 1)) & (np.arange(length) < sizes[:, None])
         q, k, v = drawn(random, trees, length, heads=1)
         found = prefix_attention(trees, *map(torch.tensor, (q, k, v)), padding=torch.tensor(keep)).numpy()
         for sample, size in enumerate(sizes):
@@ -141,16 +144,16 @@ def test_no_row_of_prefix_attention_depends_on_later_positions(trees):
 @pytest.mark.parametrize("attention", [hierarchical_attention, prefix_attention], ids=["whole", "prefix"])
 def test_gradients_of_samples_with_trees_of_their_own(attention, padded):
     torch.manual_seed(0)
-    q, k, v = (torch.randn(4, heads, 6, 2, dtype=torch.float64, requires_grad=True) for heads in (2, 1, 1))
-    padding = torch.arange(6).expand(4, 6) != 1 if padded else None
-    plan = plan_of(NESTED, length=6)
+    q, k, v = (torch.randn(2, heads, 5, 1, dtype=torch.float64, requires_grad=True) for heads in (2, 1, 1))
+    padding = torch.tensor([[1, 0, 1, 0, 0], [1, 0, 1, 1, 1]]) > 0 if padded else None
+    plan = plan_of(NESTED[1::2], length=5)
     assert gradcheck(lambda *x: attention(plan, *x, padding=padding), (q, k, v))
     attention(plan, 1e4 * q, k, v, padding=padding).sum().backward()
     assert all(table.grad.isfinite().all() for table in (q, k, v))
 
 
 def test_what_does_not_fit_is_refused():
-    x = torch.zeros(2, 1, 4, 3)
+    x = torch.zeros(2, 1, 4, 4)
     two = [windows(4, (2,))] * 2
     for call, said in (
         (lambda: hierarchical_attention([windows(4)] * 3, x, x, x), "3 trees"),
@@ -158,9 +161,46 @@ def test_what_does_not_fit_is_refused():
         (lambda: hierarchical_attention([], x, x, x), "a tree, or one for each sample"),
         (lambda: plan_of(two, mask=torch.ones(3, 4, 4, dtype=torch.bool)), "expected 2 masks"),
         (lambda: plan_of(two, mask=torch.ones(4, 4)), "expected bool"),
+        (lambda: prefix_attention([windows(3)] * 2, x, x, x, padding=torch.ones(2, 4) > 0), "pad on the right"),
+        (lambda: HierarchicalAttention(windows(4), 4, causal=True), "included=True"),
+        (lambda: HierarchicalAttention(windows(4, (2,)), 4, places=2)(x[:, 0], trees=[windows(4, ())] * 2), "family of 4"),
         (lambda: plan_of(two, mask=torch.ones(3, 3, dtype=torch.bool)), "over 4 positions"),
         (lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x), "takes no masks"),
         (lambda: prefix_attention([tree_of_lists([1, 0, 2, 3])] * 2, x, x, x), "order"),
     ):
         with pytest.raises(InvalidInstance, match=said):
             call()
+
+
+def test_a_decoder_computes_the_same_rows_from_a_small_cache():
+    random = np.random.default_rng(9)
+    for trial in range(8):
+        tree = random_tree(random, 12, ordered=True) if trial else windows(60, (3, 2))
+        q, k, v = map(torch.tensor, drawn(random, [tree, tree], tree.size, heads=2))
+        want = prefix_attention(tree, q, k[:, :1], v[:, :1], scale=0.7)
+        decoder = Decoder(tree, scale=0.7)
+        for place in range(tree.size):
+            row = decoder.step(q[:, :, place], k[:, :1, place], v[:, :1, place])
+            assert (row - want[:, :, place]).abs().max() < 1e-12
+            assert decoder.entries <= tree.largest * tree.depth
+        with pytest.raises(InvalidInstance, match="larger one"):
+            decoder.step(q[:, :, 0], k[:, :, 0], v[:, :, 0])
+    # the decoder of a longer text computes the same first rows
+    q, k, v = map(torch.tensor, drawn(random, [0], 20))
+    rows = [Decoder(windows(size, (3, 2))) for size in (20, 200)]
+    for place in range(20):
+        one, other = (each.step(q[:, :, place], k[:, :, place], v[:, :, place]) for each in rows)
+        assert (one - other).abs().max() < 1e-14
+    with pytest.raises(InvalidInstance, match="order"):
+        Decoder(tree_of_lists([1, 0]))
+
+
+def test_a_causal_layer_trains_without_seeing_the_next_token():
+    torch.manual_seed(0)
+    layer = HierarchicalAttention(windows(9, (3,)), 8, 2, included=True, causal=True, places=2)
+    trees = [windows(9, (3,)), tree_of_lists([[0, 1, 2], [3, 4]])]
+    x = torch.randn(2, 9, 8)
+    other = torch.cat([x[:, :4], torch.randn(2, 5, 8)], 1)
+    for one, two in ((layer(x), layer(other)), (layer(x, trees=trees), layer(other, trees=trees))):
+        assert torch.equal(one[:, :4], two[:, :4])
+        assert not torch.equal(one[:, 4:], two[:, 4:])
