@@ -97,7 +97,7 @@ def _apart(contracts: Contracts, chosen: BoolArray) -> Int64Array:
 
 
 def _hide_mutually(need: BoolArray, hide: BoolArray) -> bool:
-    """Return whether each target hides something that each other one needs: then no blank sees another one's context."""
+    """Return whether each target hides something that each other one needs: no blank sees another one's context."""
     crossed = hide.astype(np.float32) @ need.T.astype(np.float32) > 0
     return bool((crossed.sum(axis=1) == len(need) - 1).all())
 
