@@ -136,9 +136,11 @@ def _cost_by_layers(contracts: Contracts, work: Work, edges: Bound) -> Bound:
     if contracts.masks == "one":
         has_need = contracts.need.any(axis=1)
         blanks = len(different_hosts(contracts, is_query & has_need))
-        value = charges_of_one_mask(work, blanks, weights, _has_blanks_apart(contracts, work))
+        plain, apart = (charges_of_one_mask(work, blanks, weights, are_apart) for are_apart in (False, True))
         by = f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}"
-        return Bound((contracts.layers or 1) * value, by)
+        if apart > plain and _has_blanks_apart(contracts, work):
+            plain, by = apart, f"theorem 7, raw tokens ({PAGE}#theorem-7)"
+        return Bound((contracts.layers or 1) * plain, by)
     choices = [Bound(charges_of_layers(work, weights), f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}")]
     size = leave_one_out_size(contracts)
     if size == len(contracts.targets) >= 3:

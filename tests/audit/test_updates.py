@@ -95,14 +95,14 @@ def test_pictures_show_what_is_only_read():
     subject = subject_of_merged(merged)
     text = draw(subject)
     assert text.count("○") == (~updated).sum() + 1  # and once in the legend
-    assert "○ not updated, only read" in text
+    assert "○ not updated, at most read" in text
     plain = replace(subject, updated=None)
     assert "○" not in draw(plain) + draw(plain, "hasse") + draw(replace(subject, updated=np.ones((3, 5), bool)))
     assert {f"{name}@0 ○" for name in "abc"} <= {line.strip("╟╙─ ") for line in draw(subject, "hasse").splitlines()}
     assert "hub@0 ○" not in draw(subject, "hasse")
     svg = draw(subject, form="svg")
     assert svg.count('id="read-only-') == (~updated).sum()
-    assert "not updated, only read" in svg
+    assert "not updated, at most read" in svg
     dashed = draw(subject, "hasse", "svg")
     assert "only read, never updated" in dashed
     assert dashed.count("stroke-dasharray") == 4

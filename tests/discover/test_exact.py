@@ -150,6 +150,8 @@ def test_jobs_run_anywhere():
         results = list(pool.map(run_job, jobs, ["sat"] * len(jobs), [Effort(60)] * len(jobs)))
     assert {result.verdict for result in results} == {"infeasible", "structure"}
     assert {result.price for result in results if result.structure is not None} == {20}
+    outcome = discover_backend("maxsat").solve(contracts, Limits(60, workers=2))
+    assert (outcome.bound, outcome.finished) == (20, True)
 
 
 def test_limits_keep_a_structure_and_a_bound():

@@ -21,11 +21,16 @@ from masksynth.diagnostics.clustering.interaction import (
     two_tokens_time,
 )
 from masksynth.diagnostics.clustering.root_groups import Group
-from masksynth.diagnostics.clustering.roots import FIXED, MEANING, PROVED, Following, following, meaning, parts
+from masksynth.diagnostics.clustering.roots import FIXED, Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask
+from masksynth.diagnostics.clustering.setting import Setting
 from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
+from masksynth.diagnostics.clustering.statements import MEANING, PROVED, Law, Statement, law_of, meaning, statement
+from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS, Spectrum, conjectured_limit, value_spectrum
+from masksynth.diagnostics.clustering.vector_field import Weights, weights
 
 __all__ = [
+    "CONFIGURATIONS",
     "FIXED",
     "MEANING",
     "PROVED",
@@ -34,13 +39,19 @@ __all__ = [
     "Curve",
     "Following",
     "Group",
+    "Law",
+    "Setting",
+    "Spectrum",
+    "Statement",
     "Verdict",
+    "Weights",
     "angles",
     "cap_mass",
     "captured",
     "captures_all",
     "causal_mask",
     "clusters",
+    "conjectured_limit",
     "diagnose",
     "energy",
     "enough",
@@ -50,6 +61,7 @@ __all__ = [
     "in_hemisphere",
     "interaction",
     "interaction_bounds",
+    "law_of",
     "meaning",
     "parking",
     "parking_constant",
@@ -58,9 +70,12 @@ __all__ = [
     "renyi_centres",
     "slope",
     "starts",
+    "statement",
     "stays",
     "strong_centres",
     "trajectories",
     "two_tokens",
     "two_tokens_time",
+    "value_spectrum",
+    "weights",
 ]

@@ -189,36 +189,34 @@ def _captured(result: Clustering) -> list[str]:
 
 def _known(result: Clustering) -> str:
     """Return for how many positions the limit in infinite time is known, at any beta."""
-    sums = dict.fromkeys(("theorem", "conjecture", "open"), 0)
+    from masksynth.diagnostics.clustering.statements import CERTAINTIES
+
+    sums = dict.fromkeys(CERTAINTIES, 0)
     for group in result.groups:
         sums[_certainty(group, result)] += len(group.positions)
     texts = [f"a theorem for {count(sums['theorem'], 'position')}"]
     texts += [f"a conjecture for {sums['conjecture']:,}"] if sums["conjecture"] else []
     texts += [f"open for {sums['open']:,}"] if sums["open"] else []
+    texts += [f"refuted for {sums['refuted']:,}"] if sums["refuted"] else []
     return f"limit: {', '.join(texts if len(texts) > 1 else [*texts, 'that is all'])}"
 
 
 def _certainty(group: Group, result: Clustering) -> str:
-    """Return ``theorem``, ``conjecture`` or ``open``, for the starts of this run."""
-    from masksynth.diagnostics.clustering import meaning
-
-    if group.hemisphere == result.seeds:
-        return "theorem"
-    text = meaning(group.status, result.dim)
-    return next(word for word in ("theorem", "conjecture", "open") if text.startswith(word))
+    """Return ``theorem``, ``conjecture``, ``open`` or ``refuted``, for the starts of this run."""
+    return "theorem" if group.hemisphere == result.seeds else group.certainty
 
 
 def _group(group: Group, result: Clustering) -> list[str]:
     """Return the lines about one group of positions."""
-    from masksynth.diagnostics.clustering import FIXED, meaning
+    from masksynth.diagnostics.clustering import FIXED
 
     roots = f"{', '.join(map(str, group.roots[:4]))}{', ...' if len(group.roots) > 4 else ''}"
     head = f"{count(len(group.positions), 'position')} ({format_intervals(_intervals(group.positions))})"
     if group.status == FIXED:
-        return [f"{head}: {meaning(FIXED, result.dim)}"]
+        return [f"{head}: {group.meaning}"]
     when = "less than half of them so far" if group.half is None else f"half of them from time {group.half:.3g}"
     near = f"{group.gathered[-1]:.0%} within {result.angle:.3g} rad, {when}"
-    known = [meaning(group.status, result.dim), *_hemispheres(group, result)]
+    known = [group.meaning, *_hemispheres(group, result)]
     noun = "root" if len(group.roots) == 1 else "roots"
     return [f"{head} of {noun} {roots}: {near}", *(f"  {line}" for line in known)]
 

@@ -10,13 +10,17 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from masksynth.diagnostics.symmetry.checkpoint_layout import Attention, attentions, read_parts
+from masksynth.diagnostics.symmetry.attention_parts import Attention, read_parts
+from masksynth.diagnostics.symmetry.checkpoint_layout import attentions
 from masksynth.diagnostics.symmetry.heads import Scores, head_scores, layer_scores
 from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
 from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
 
 ROTARY = "rotary position embeddings: the scores are those of the part without positions"
 FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
+LATENT = (
+    "latent attention: the scores are those of the part without positions, without each token's scale in the norms"
+)
 NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
 
 
@@ -159,4 +163,5 @@ def _notes(store: Store, result: tuple[Attention, ...]) -> tuple[str, ...]:
         f"{layer.name}.{norm}.weight" in store.entries for layer in result for norm in ("q_norm", "q_layernorm")
     )
     flat = not config.get("model_type") and any(layer.kind == "GPT-2" and layer.query.axis == 0 for layer in result)
-    return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed), (FLAT, flat)) if holds)
+    latent = any(layer.key.inner for layer in result)
+    return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed), (LATENT, latent), (FLAT, flat)) if holds)

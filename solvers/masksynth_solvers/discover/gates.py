@@ -156,9 +156,7 @@ def bound_reads(
     (6, 10, True)
     """
     places = lay_out(contracts)
-    copies = sum(
-        places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True)
-    )
+    copies = sum(places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True))
     until = None if effort.seconds is None else monotonic() + effort.seconds
     gates, spent = 0, []
     while not stop():
