@@ -73,7 +73,8 @@ class Neighbourhood:
             affected |= self._try_sets(editor)
         affected |= set(self.rng.sample(circuit.targets(), min(2, len(circuit.targets()))))
         cover_again(editor, affected, self.rng)
-        share_pairs(editor, affected, self.rng)
+        if self.price is count_unions or self.rng.random() < 0.5:  # a gate may cost more than the edges that it saves
+            share_pairs(editor, affected, self.rng)
         return circuit
 
     def _dissolve(self, editor: Editor) -> set[int]:
