@@ -60,7 +60,7 @@ def random_structure(draw, contracts):
     size = len(element)
     target = list(range(size - len(contracts.targets), size))
     for t, aim in enumerate(contracts.targets):
-        places = [q for q in contracts.needed(t).tolist()] if aim.place == "any" else []
+        places = contracts.needed(t).tolist() if aim.place == "any" else []
         if places and draw.random() < 0.6:
             target[t] = len(element)
             element.append(draw.choice(places))
