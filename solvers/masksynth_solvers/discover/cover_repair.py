@@ -28,33 +28,33 @@ def repair_covers(
     seed : int
     """
     model = cp_model.CpModel()
-    used = {node: model.NewBoolVar(f"used {node}") for node in opening}
+    used = {node: model.new_bool_var(f"used {node}") for node in opening}
     reads: dict[tuple[int, int], Any] = {}
     for node, (need, sets) in wanted.items():
         useful = _without_dominated([(other, bits & need) for other, bits in sets if bits & need], opening)
         for other, _ in useful:
-            reads[node, other] = model.NewBoolVar(f"{node} reads {other}")
+            reads[node, other] = model.new_bool_var(f"{node} reads {other}")
             # A node that is read is used.
             if other in used:
-                model.AddImplication(reads[node, other], used[other])
+                model.add_implication(reads[node, other], used[other])
         # Each element that a node needs is in one of the nodes that it reads.
         for element in range(need.bit_length()):
             if need >> element & 1:
-                model.AddBoolOr([reads[node, other] for other, bits in useful if bits >> element & 1])
+                model.add_bool_or([reads[node, other] for other, bits in useful if bits >> element & 1])
     # What a node that is used reads itself is counted by its opening price.
     scale = 1000
     costs = [round(scale * price) * variable for variable in reads.values()]
     costs += [round(scale * opening[node]) * variable for node, variable in used.items()]
-    model.Minimize(sum(costs))
+    model.minimize(sum(costs))
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = seconds
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = seed
-    if solver.Solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     chosen: dict[int, list[int]] = {node: [] for node in wanted}
     for (node, other), variable in reads.items():
-        if solver.Value(variable):
+        if solver.value(variable):
             chosen[node].append(other)
     return chosen
 
