@@ -149,7 +149,8 @@ def discover_command(
     from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(contracts)
-    files.check([path for path in inputs if files.output is None or path.parent != files.output])
+    # To continue, the contracts in the folder itself may be named: they are written again as they are.
+    files.check([path for path in inputs if not files.resume or path.parent != files.output])
     question = read_contracts(contracts, layers, masks)
     with claim_target(files.output):
         discovery = _search(question, files, search, quiet)

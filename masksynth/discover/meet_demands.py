@@ -57,6 +57,16 @@ class _Extended:
         self.states = [integers(unpack(state, count)) for state in chosen]
         self.reads = [set(zip(r.query.tolist(), r.key.tolist(), strict=True)) for r in structure.reads]
         self.is_read = {key for table in self.reads for _, key in table}
+        if self.is_one:
+            self._free_targets()
+
+    def _free_targets(self) -> None:
+        """Give targets that others read in the one mask a position of their own, which reads what theirs reads."""
+        for index, position in enumerate(self.target):
+            if position in self.is_read:
+                keys = [key for query, key in self.reads[0] if query == position]
+                self.target[index] = self._add_position(self.element[position], self.states[-1][position])
+                self.reads[0] |= {(self.target[index], key) for key in keys}
 
     def structure(self) -> Structure:
         """Return what it has become."""

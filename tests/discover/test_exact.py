@@ -176,5 +176,7 @@ def test_what_is_not_expressed_is_refused_by_name():
     dear = replace(leave_one_out(n=3, layers=2), masks="one", layers=None)
     with pytest.raises(Unsupported, match="kv <= position"):
         encode_hubs(replace(dear, layers=2, weights=Weights(1, 2, 1, "layer")), 3, 3)
+    with pytest.raises(Unsupported, match="too many for an exact search; use --backend search"):
+        discover_backend("cpsat").solve(leave_one_out(n=80, layers=6), Limits(10))
     assert discover_backend_names()[:2] == list(BACKENDS)
     assert not has_model(encode_hubs(leave_one_out(n=3), 2, 2).formula)

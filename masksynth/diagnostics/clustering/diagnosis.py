@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
-from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
+from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong, expected_strong_of_law
 from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarity
 from masksynth.diagnostics.clustering.root_groups import Group, groups
 from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
@@ -77,6 +78,12 @@ class Clustering:
         Where Q, K, V and the starts are from; empty for Q = K = V = I and random starts.
     value : Spectrum or None
         Eigenvalues of V, None for V = I.
+    similarity : Curve or None
+        Mean inner product of two different positions over time: 1 is complete collapse.
+    lasting : tuple of Lasting or None
+        Of each start the state of several clusters that lasts longest, on a logarithmic scale of time.
+    first_centres : tuple of (str, tuple of int)
+        Positions that are Renyi and strong centres of the first start.
     to_leading : tuple of float or None
         Over time, for V other than I: the mean angle between a token and L, the span of the leading eigenvectors of V.
     """
@@ -107,6 +114,9 @@ class Clustering:
     setting: str = ""
     value: Spectrum | None = None
     to_leading: tuple[float, ...] | None = None
+    similarity: Curve | None = None
+    lasting: tuple[Lasting | None, ...] = ()
+    first_centres: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the fields as JSON values, ``captured`` by name, and ``meaning``: what is known for each status."""
@@ -168,6 +178,7 @@ def diagnose(
     times[-1] = time
     start, given = given_start(setting, mask, dim, seeds, seed), given_weights(setting, dim)
     x = _moved(mask, start, times, beta, given)
+    counts = clusters(x, ANGLE)
     delta, causal = float(4 / np.sqrt(beta)), mask == causal_mask(mask.size)
     order = scan_order(mask, result)
     sees = result.sees[np.ix_(order, order)]
@@ -189,16 +200,23 @@ def diagnose(
         angle=ANGLE,
         causal=causal,
         times=tuple(times.tolist()),
-        clusters=curve(clusters(x, ANGLE).T),
+        clusters=curve(counts.T),
         centres=means.get("renyi"),
         strong=means.get("strong"),
-        expected_strong=expected_strong(delta, dim, mask.size) if kept and causal else None,
-        expected_renyi=_expected_renyi(delta, mask.size) if kept and causal and dim == 2 else None,
+        expected_strong=_expected_strong(delta, start, setting) if kept and causal else None,
+        expected_renyi=_expected_renyi(delta, start, setting) if kept and causal and dim == 2 else None,
         captured=_captures(x[:, :, order], kept, delta / 4, sees),
         groups=groups(x, times, result, ANGLE, law_of(beta, given)),
         paths=_nested(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
+        similarity=curve(similarity(x).T),
+        lasting=tuple(lasting(each, times) for each in counts),
+        first_centres=tuple((name, _places(order[which[0]])) for name, which in kept.items()),
         **_of_setting(setting, given, x),
     )
+
+
+def _places(positions: NDArray[np.intp]) -> tuple[int, ...]:
+    return tuple(sorted(positions.tolist()))
 
 
 def _moved(mask: Mask, start: Float64Array, times: Float64Array, beta: float, given: Weights) -> Float64Array:
@@ -251,10 +269,17 @@ def _nested(values: list[Any]) -> tuple[Any, ...]:
     return tuple(_nested(value) if isinstance(value, list) else value for value in values)
 
 
-def _expected_renyi(delta: float, n: int) -> float | None:
-    """Return the Renyi centres of a full circle, or None where n positions cannot fill one."""
+def _expected_strong(delta: float, start: Float64Array, setting: Setting | None) -> float:
+    """Return the expected number for random starts; for given ones the mean over all orders of their points."""
+    if setting is None or setting.start is None:
+        return expected_strong(delta, start.shape[2], start.shape[1])
+    return float(np.mean([expected_strong_of_law(points, delta) for points in start]))
+
+
+def _expected_renyi(delta: float, start: Float64Array, setting: Setting | None) -> float | None:
+    """Return the Renyi centres of a full circle, or None where so many random positions cannot fill one."""
     result = expected_renyi_circle(delta)
-    return result if result <= n else None
+    return result if result <= start.shape[1] and (setting is None or setting.start is None) else None
 
 
 def _captures(

@@ -104,7 +104,11 @@ OF_SEVERAL = Statement("conjecture", "", "converges to one of several clusters")
 MOVES = Statement("open", "", f"may move forever ({PAGE}, E)")
 TURNS = Statement("open", "", f"need not converge if Q and K are not as the identity ({PAGE}, E)")
 OTHER_VALUES = Statement("open", "", f"V is no positive multiple of I ({PAGE}, Other V)")
-OF_FIRST = Statement("theorem", f"{PAPER}, lemma 1", "moves by V alone, to the eigenvalues of the largest real part")
+OF_FIRST = Statement(
+    "theorem",
+    f"{PAPER}, lemma 1",
+    "moves by V alone towards the eigenvectors of the largest real part, for almost every start; not with an empty row",
+)
 KNOWN = {FIXED: RESTS, CHAIN: IN_CHAIN, ONE_ROOT: OF_ONE_ROOT}
 """Status -> what holds for V = I, any Q and K, in any dimension."""
 

@@ -167,7 +167,9 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
         raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
     if plan.trees and (q.dim() != 4 or q.shape[0] != plan.trees):
         raise InvalidInstance(
-            f"expected ({plan.trees}, H, N, d) for {plan.trees} trees, got {tuple(q.shape)}", "", "give one tree a sample"
+            f"expected ({plan.trees}, H, N, d) for {plan.trees} trees, got {tuple(q.shape)}",
+            "",
+            "give one tree a sample",
         )
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
         raise InvalidInstance(
@@ -184,7 +186,9 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
     leaves = sum(len(level.leaf) for level in plan.levels)
     if plan.trees and padding is not None and bool((padding.flatten() & (plan.place == leaves)).any()):
         raise InvalidInstance(
-            "padding: a real position is not in the tree of its sample", "", "pad on the right: trees begin at position 0"
+            "padding: a real position is not in the tree of its sample",
+            "",
+            "pad on the right: trees begin at position 0",
         )
     if causal and not plan.ordered:
         raise InvalidInstance(
@@ -252,9 +256,7 @@ class HierarchicalAttention(nn.Module):
         self.embeddings = nn.ModuleList([nn.Embedding(size, places) for size in most] if places else [])
         self._plans: dict[torch.device, Plan] = {}
 
-    def forward(
-        self, x: Tensor, padding: Tensor | None = None, trees: Sequence[Tree] | Plan | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, padding: Tensor | None = None, trees: Sequence[Tree] | Plan | None = None) -> Tensor:
         """Map (..., N, width) to the same shape; ``trees`` are those of the samples, or their plan."""
         plan = self._plan(x, trees)
         q, k, v = (

@@ -207,9 +207,7 @@ def _attention(
         if prefixes:
             result = prefix_attention(index, *qkv, scale=scale, padding=padding)
         else:
-            result = hierarchical_attention(
-                index, *qkv, scale=scale, included=included, causal=causal, padding=padding
-            )
+            result = hierarchical_attention(index, *qkv, scale=scale, included=included, causal=causal, padding=padding)
         return result.transpose(1, 2), None
 
     return attention

@@ -63,9 +63,7 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
     return (output if rule.real is None else torch.where(rule.real.unsqueeze(-1), output, 0.0)).to(given)
 
 
-def rising(
-    levels: tuple[Level, ...], q: Tensor, k: Tensor, v: Tensor, rule: Rule
-) -> tuple[list[Sums], list[Seen]]:
+def rising(levels: tuple[Level, ...], q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> tuple[list[Sums], list[Seen]]:
     """Return the sums of the nodes of each level, and what those of each level but the first see in their families."""
     deepest = len(levels) - 1
     below = _leaves(levels[-1], deepest, q, k, v, rule)

@@ -100,7 +100,9 @@ def plan_of(
     size = max(one.size for one in trees) if length is None else length
     for number, one in enumerate(trees):
         if one.size > size or (isinstance(tree, Tree) and one.size != size):
-            raise InvalidInstance(f"tree {number} has {one.size} positions, expected {size}", "", "give a tree for them")
+            raise InvalidInstance(
+                f"tree {number} has {one.size} positions, expected {size}", "", "give a tree for them"
+            )
     sights = [None] * len(trees) if mask is None else _sights(trees, mask)
     starts = _starts(trees)
     levels = tuple(_level(trees, sights, depth, starts, size).on(device) for depth in range(len(starts)))

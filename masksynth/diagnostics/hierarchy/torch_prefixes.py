@@ -54,7 +54,9 @@ def _leaf_paths(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Path
     own = rule.scale * (q * k).sum(-1)
     if rule.eps is not None:
         squares = [own.new_zeros(len(plan.levels[0].leaf))]
-        squares += [(eps.index_select(0, one.leaf) ** 2).sum(-1) for eps, one in zip(rule.eps, plan.levels[1:], strict=True)]
+        squares += [
+            (eps.index_select(0, one.leaf) ** 2).sum(-1) for eps, one in zip(rule.eps, plan.levels[1:], strict=True)
+        ]
         own = own + pad(torch.cat(squares), (0, 1)).index_select(0, plan.place)
     row = v.expand(*own.shape, v.shape[-1])
     return Path(row, q, own, own.new_ones(own.shape))
@@ -76,7 +78,10 @@ def _one_level(
         parts.append(_mixed(group, _taken(path, mine), (family[node[mine]], place), seen, rule.scale, eps))
     order = torch.argsort(torch.cat(at))
     return Path(
-        *(torch.cat(one, axis).index_select(axis, order) for one, axis in zip(zip(*parts, strict=True), AXES, strict=True))
+        *(
+            torch.cat(one, axis).index_select(axis, order)
+            for one, axis in zip(zip(*parts, strict=True), AXES, strict=True)
+        )
     )
 
 
@@ -110,8 +115,10 @@ def _mixed(
     row = keep.unsqueeze(-1) * path.row + cross.unsqueeze(-1) * value.squeeze(-2)
     whole = torch.where(crosses, torch.logaddexp(path.inner, outer), path.inner)
     sums = (leaves, leaves * _log_mass(group, *seen), leaves.unsqueeze(-1) * q)
-    before = [_before(table, axis)[(..., family, place) + ((slice(None),) if axis < -1 else ())] for table, axis in
-              zip(sums, (-1, -1, -2), strict=True)]
+    before = [
+        _before(table, axis)[(..., family, place) + ((slice(None),) if axis < -1 else ())]
+        for table, axis in zip(sums, (-1, -1, -2), strict=True)
+    ]
     total = before[0] + path.count
     return Path(row, before[2] + path.query, (before[1] + path.count * whole) / total, total.expand(whole.shape))
 

@@ -51,7 +51,7 @@ from masksynth_solvers.discover.clauses import (
 )
 from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.layer_forms import add_forms
-from masksynth_solvers.discover.places import BLANK, FREE, Places, lay_out, reads_of
+from masksynth_solvers.discover.places import BLANK, FREE, Places, check_size, lay_out, reads_of
 from masksynth_solvers.discover.symmetry import find_swaps, move_positions
 from masksynth_solvers.sparse.path_encoding import Formula
 
@@ -135,6 +135,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     assert contracts.layers is not None
     refuse_demands(contracts)
     places = lay_out(contracts, extra)
+    check_size(places.size, contracts.layers, len(places.tokens))
     layered = Layered(contracts, places, contracts.layers, 0, Formula(), {}, {}, {}, [])
     _add_positions(layered)
     _add_reads(layered)

@@ -163,7 +163,10 @@ def test_what_does_not_fit_is_refused():
         (lambda: plan_of(two, mask=torch.ones(4, 4)), "expected bool"),
         (lambda: prefix_attention([windows(3)] * 2, x, x, x, padding=torch.ones(2, 4) > 0), "pad on the right"),
         (lambda: HierarchicalAttention(windows(4), 4, causal=True), "included=True"),
-        (lambda: HierarchicalAttention(windows(4, (2,)), 4, places=2)(x[:, 0], trees=[windows(4, ())] * 2), "family of 4"),
+        (
+            lambda: HierarchicalAttention(windows(4, (2,)), 4, places=2)(x[:, 0], trees=[windows(4, ())] * 2),
+            "family of 4",
+        ),
         (lambda: plan_of(two, mask=torch.ones(3, 3, dtype=torch.bool)), "over 4 positions"),
         (lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x), "takes no masks"),
         (lambda: prefix_attention([tree_of_lists([1, 0, 2, 3])] * 2, x, x, x), "order"),
