@@ -117,7 +117,8 @@ class _Extended:
         for target, position in enumerate(self.target):
             for element in members(self.wants.need[target]):
                 if self.element[position] != element:
-                    self.target[target] = self._raw(element, -1) if shared else self._add_position(element, 1 << element)
+                    new = self._raw(element, -1) if shared else self._add_position(element, 1 << element)
+                    self.target[target] = new
 
     def _direct(self, target: int) -> set[int]:
         """Return the needed elements that a target reads directly."""

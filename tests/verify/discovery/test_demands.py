@@ -36,6 +36,11 @@ def test_a_target_is_moved_to_its_element_where_no_read_is_allowed():
     assert found.best.sizes.edges == 0
 
 
+def rows_of(table):
+    """Return sets of keys as rows."""
+    return Rows(np.cumsum([0, *map(len, table)]), np.array([k for row in table for k in sorted(row)]))
+
+
 def test_disjoint_ways_are_counted_as_by_menger():
     draw, counts = random.Random(4), set()
     for _ in range(150):
@@ -43,9 +48,7 @@ def test_disjoint_ways_are_counted_as_by_menger():
         rows = [[{q, *(k for k in range(size) if draw.random() < 0.25)} for q in range(size)] for _ in range(depth)]
         element = [draw.randrange(-1, count) for _ in range(size)]
         embeds = [None if e < 0 else e for e in element]
-        layers = [
-            Rows(np.cumsum([0, *map(len, table)]), np.array([k for row in table for k in sorted(row)])) for table in rows
-        ]
+        layers = [rows_of(table) for table in rows]
         need, target = set(range(count)), draw.randrange(size)
         found = Ways(layers, np.array(element)).count(target, sorted(need), count)
         assert found == naive.ways(embeds, rows, target, depth, need)
