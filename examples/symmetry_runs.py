@@ -1,11 +1,11 @@
 """Train two decoders and two encoders on text that comes with Python, and save checkpoints over the steps.
 
 python -m examples.symmetry_runs runs --steps 1600
-masksynth diagnose symmetry runs/gpt2 runs/llama runs/bert runs/distilbert -o runs.svg
+masksynth diagnose symmetry runs/gpt2 runs/llama runs/bert runs/modernbert -o runs.svg
 
 The text is that of `help()`: pydoc_data.topics, in pieces of a byte-pair vocabulary of 1,024.
 All models have four layers of width 96 with four heads (Llama: two key heads) and begin at random weights. Decoders
-predict the next piece, encoders 15 % hidden pieces. A seed, a step and a Python version give the same weights.
+predict the next piece, encoders 30 % hidden pieces. A seed, a step and a Python version give the same weights.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 
-VOCABULARY, LENGTH, BATCH, HIDDEN, RATE = 1024, 48, 12, 0.15, 1e-3
+VOCABULARY, LENGTH, BATCH, HIDDEN, RATE = 1024, 48, 12, 0.3, 1e-3
 MASK = 0
 """Number of the piece that hides another one; the tokenizer's first special token."""
-SAVED = (0, 25, 50, 100, 200, 400, 800)
+SAVED = (0, 25, 50, 100, 200, 400, 800, 1600)
 """Steps at which a checkpoint is saved, besides the last."""
 WIDE = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 192}
 MODELS: dict[str, Callable[[], Any]] = {
@@ -54,16 +54,13 @@ MODELS: dict[str, Callable[[], Any]] = {
     "bert": lambda: transformers.BertForMaskedLM(
         transformers.BertConfig(vocab_size=VOCABULARY, max_position_embeddings=LENGTH, **WIDE, **_no_dropout("prob"))
     ),
-    "distilbert": lambda: transformers.DistilBertForMaskedLM(
-        transformers.DistilBertConfig(
+    "modernbert": lambda: transformers.ModernBertForMaskedLM(
+        transformers.ModernBertConfig(
             vocab_size=VOCABULARY,
             max_position_embeddings=LENGTH,
-            dim=96,
-            n_layers=4,
-            n_heads=4,
-            hidden_dim=192,
-            dropout=0.0,
-            attention_dropout=0.0,
+            global_attn_every_n_layers=1,
+            pad_token_id=None,
+            **WIDE,
         )
     ),
 }
@@ -87,7 +84,10 @@ def read_pieces() -> Tensor:
     tokenizer.train_from_iterator(
         [text],
         BpeTrainer(
-            vocab_size=VOCABULARY, special_tokens=["[MASK]"], show_progress=False, initial_alphabet=ByteLevel.alphabet()
+            vocab_size=VOCABULARY,
+            special_tokens=["[MASK]"],
+            show_progress=False,
+            initial_alphabet=ByteLevel.alphabet(),
         ),
     )
     return torch.tensor(tokenizer.encode(text).ids)

@@ -110,9 +110,8 @@ def _scores(item: LayerScores | WeightDiagnosis, modes: Sequence[str]) -> str:
 
 
 def _rule(modes: Sequence[str], gamma: float) -> str:
-    meaning = f"mode {modes[0]}" if len(modes) == 1 else "(sum) as defined, (excess) as published"
-    name = "directionality:" if len(modes) == 1 else "d: directionality"
-    return f"{name} {meaning}, gamma {gamma:g}; {SIGNS}"
+    name = f"directionality: mode {modes[0]}" if len(modes) == 1 else "d: directionality, (excess) as published"
+    return f"{name}, gamma {gamma:g}; {SIGNS}"
 
 
 def _tail(source: str, most: int = 60) -> str:
