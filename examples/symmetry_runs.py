@@ -93,7 +93,7 @@ def read_pieces() -> Tensor:
     return torch.tensor(tokenizer.encode(text).ids)
 
 
-def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path) -> float:
+def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path, hidden: float = HIDDEN) -> float:
     """Train a model from random weights, save its checkpoints as folder/checkpoint-<step>, return the last loss."""
     torch.manual_seed(seed)
     model = MODELS[name]()
@@ -107,7 +107,7 @@ def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path) -> flo
         if step in SAVED or step == steps:
             model.save_pretrained(folder / f"checkpoint-{step}")
         if step < steps:
-            loss = model(**_batch(pieces, draw, name in DECODERS)).loss
+            loss = model(**_batch(pieces, draw, 0.0 if name in DECODERS else hidden)).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -115,13 +115,13 @@ def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path) -> flo
     return loss.item()
 
 
-def _batch(pieces: Tensor, draw: torch.Generator, decoder: bool) -> dict[str, Tensor]:
-    """Draw windows of the text; an encoder's labels are the hidden pieces, and -100 (no loss) elsewhere."""
+def _batch(pieces: Tensor, draw: torch.Generator, share: float) -> dict[str, Tensor]:
+    """Draw windows of the text; labels are the hidden pieces, -100 (no loss) elsewhere; share 0: a decoder's."""
     first = torch.randint(len(pieces) - LENGTH, (BATCH, 1), generator=draw)
     read = pieces[first + torch.arange(LENGTH)]
-    if decoder:
+    if not share:
         return {"input_ids": read, "labels": read}
-    hidden = torch.rand(read.shape, generator=draw) < HIDDEN
+    hidden = torch.rand(read.shape, generator=draw) < share
     return {"input_ids": read.masked_fill(hidden, MASK), "labels": read.masked_fill(~hidden, -100)}
 
 
@@ -131,12 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder for the runs, one folder per model")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="models to train")
     parser.add_argument("--steps", type=int, default=1600, help="steps of each run")
+    parser.add_argument("--hidden", type=float, default=HIDDEN, help="share of pieces that encoders predict")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # sums in a fixed order: equal seeds give equal weights
     pieces = read_pieces()
     for name in options.models:
-        loss = train(name, pieces, options.steps, options.seed, options.folder / name)
+        loss = train(name, pieces, options.steps, options.seed, options.folder / name, options.hidden)
         print(f"{name}: {len(pieces):,} pieces of text, loss {loss:.3f} after {options.steps:,} steps", flush=True)
 
 

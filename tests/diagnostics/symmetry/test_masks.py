@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -241,4 +242,4 @@ def test_the_reciprocity_of_predicting_some_hidden_words_is_their_share():
     """Rows of h hidden words of n, which see all words: h n pairs, of which h h have a reverse."""
     hidden = np.zeros(20, bool)
     hidden[[3, 8, 15]] = True
-    assert reciprocity(Mask.from_dense(np.repeat(hidden[:, None], 20, axis=1))) == pytest.approx(3 / 20)
+    assert room.reciprocity(Mask.from_dense(np.repeat(hidden[:, None], 20, axis=1))) == pytest.approx(3 / 20)
