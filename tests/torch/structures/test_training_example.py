@@ -10,7 +10,6 @@ from examples.discovery_training.data import load_digits, load_text
 from examples.discovery_training.methods import grid_methods, text_methods
 from examples.discovery_training.train import Setting, hidden_derivative
 
-
 ROOT = Path(__file__).parents[3]
 
 
