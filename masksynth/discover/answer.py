@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from masksynth.backends import Status
@@ -81,6 +81,8 @@ class Discovery:
 def record(discovery: Discovery) -> dict[str, Any]:
     """Return a discovery as plain JSON values: the content of ``discovery.json``.
 
+    Without a structure all that describes one is None.
+
     Examples
     --------
     >>> from masksynth.contracts.families import leave_one_out
@@ -91,7 +93,8 @@ def record(discovery: Discovery) -> dict[str, Any]:
     """
     head = {"status": discovery.status.name, "objective": discovery.objective}
     if discovery.best is None:
-        return {**head, "reason": discovery.reason, "seconds": round(discovery.seconds, 3)}
+        nothing = dict.fromkeys([*(field.name for field in fields(Sizes)), "bound", "bound_by", "found_by"])
+        return {**head, **nothing, "reason": discovery.reason, "seconds": round(discovery.seconds, 3)}
     found = {
         **head,
         **sizes_record(discovery.best),

@@ -83,4 +83,4 @@ class Incumbent:
 
 def is_less(left: float, right: float) -> bool:
     """Return whether a value is less than another by more than rounding."""
-    return left < right - TOLERANCE * max(1.0, abs(right)) if right != float("inf") else left < right
+    return left < right - TOLERANCE * abs(right) if right != float("inf") else left < right

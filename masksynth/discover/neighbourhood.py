@@ -179,8 +179,10 @@ def cover_exactly(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
     wanted = {node: choices(editor, node) for node in window}
     found = repair(wanted, opening, 1.0, SECONDS, rng.randrange(2**31))
     for node, read in (found or {}).items():
-        # Depths may have grown meanwhile.
-        if read and all(editor.level[child] < editor.latest[node] for child in read):
+        # Meanwhile depths may have grown, sets of targets may have changed, and targets may be read by others.
+        need, sets = choices(editor, node)
+        held = dict(sets)
+        if read and held.keys() >= set(read) and need & ~circuit.union(read) == 0:
             editor.read(node, read)
 
 

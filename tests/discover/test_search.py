@@ -17,17 +17,20 @@ from masksynth.discover.circuit import Circuit, wants_of
 from masksynth.discover.constructions import constructions_for
 from masksynth.discover.discover import discover
 from masksynth.discover.fullest import Stage, change
+from masksynth.discover.edit_circuit import Editor
 from masksynth.discover.impossible import find_impossible
 from masksynth.discover.improve import Start, improve, place, price_of
+from masksynth.discover.incumbent import is_less
 from masksynth.discover.measure import measure
 from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.most_pairs import start_plans
-from masksynth.discover.neighbourhood import Neighbourhood
+from masksynth.discover.neighbourhood import Neighbourhood, cover_exactly
 from masksynth.discover.pareto import insert
 from masksynth.discover.read_circuit import read_circuit
 from masksynth.discover.start_circuits import circuit_of_sets, greedy_circuit, product_circuit
 from masksynth.discover.structure import prune
 from masksynth.discover.suggest_sets import suggest_sets
+from masksynth.errors import Unsupported
 from masksynth_solvers.discover.cover_repair import repair_covers
 from tests.discover.naive_structures import drop_reads, fault, random_contracts, unmet_demands
 
@@ -217,3 +220,32 @@ def test_changes_with_the_exact_repair_keep_circuits_right(monkeypatch):
     for _ in range(8):
         search.step(0.5)
         assert search.current.fault() == ""
+
+
+def test_targets_that_the_exact_repair_lets_read_one_another_stay_right():
+    # With free elements the set of a target changes with what it reads, and so do the sets of those that read it.
+    rng = np.random.default_rng(3)
+    for seed in range(60):
+        circuit = greedy_circuit(wants_of(random_contracts(rng, "one", None)), seed)
+        cover_exactly(Editor(circuit), set(circuit.targets()), Random(seed))
+        assert circuit.fault() == ""
+
+
+def test_costs_of_any_size_are_compared_by_their_ratio():
+    assert is_less(1e-12, 2e-12)
+    assert not is_less(1e12, 1e12 + 1)
+
+
+def test_an_exact_search_ends_where_further_positions_are_free():
+    contracts = replace(leave_one_out(n=2, layers=7), weights=Weights(1e-7, 4.0, 0.0, "layer"))
+    contracts = with_options(contracts, masks="one")
+    assert discover(contracts, limits=Limits(1.0)).best is not None
+    with pytest.raises(Unsupported, match="use another backend"):
+        discover(contracts, backend="cpsat", limits=Limits(1.0))
+
+
+def test_a_record_without_a_structure_has_all_keys():
+    wanted = replace(leave_one_out(n=3), demand=Demand(bandwidth=3))
+    without, found = record(discover(wanted)), record(discover(leave_one_out(n=3), limits=Limits(0)))
+    assert without.keys() == found.keys() | {"reason"}
+    assert without["positions"] is None

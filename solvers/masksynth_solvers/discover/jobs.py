@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from time import monotonic
 from typing import Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 from masksynth.contracts import Contracts, Weights
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure, contexts, prune
-from masksynth.errors import MasksynthError
+from masksynth.errors import MasksynthError, Unsupported
 from masksynth.posets.bit_rows import unpack
 from masksynth_solvers.discover.clauses import READ, Prices
 from masksynth_solvers.discover.engines import ENGINES, Effort
@@ -23,6 +23,8 @@ from masksynth_solvers.discover.layers import Layered, encode_layers
 from masksynth_solvers.discover.places import contract_rows, lay_out, reads_of
 
 Verdict = Literal["infeasible", "structure", "open"]
+MOST_SIZES = 10_000
+"""Sizes that a search lists at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +153,11 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
     reads : int
         A proved bound on the reads of every structure.
 
+    Raises
+    ------
+    Unsupported
+        If structures of more than `MOST_SIZES` sizes may be cheaper.
+
     Examples
     --------
     >>> from masksynth.contracts.families import leave_one_out
@@ -160,11 +167,12 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
     """
     sizes = _hub_floors(contracts, reads) if contracts.layers is None else _layer_floors(contracts, reads)
     jobs: list[tuple[int, Job]] = []
-    for floors in sizes:
+    for floors in islice(sizes, MOST_SIZES):
         if all(floor >= price for floor, *_ in floors):
             return sorted(jobs, key=lambda pair: (pair[0], pair[1].size))
         jobs += [(floor, Job(contracts, size, raw, price - 1, reads)) for floor, size, raw in floors if floor < price]
-    raise AssertionError("the sizes never end")
+    # Where further positions are free, or cost next to nothing, floors do not grow to the price.
+    raise Unsupported(f"with these weights {MOST_SIZES:,} further positions may be cheaper: use another backend")
 
 
 def _layer_floors(contracts: Contracts, reads: int) -> Iterator[list[tuple[int, int, int]]]:
