@@ -116,8 +116,8 @@ def whole_model(tokens: int) -> list[float]:
     from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
 
     torch.set_num_threads(1)
-    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-    model = BertModel(BertConfig(vocab_size=100, max_position_embeddings=tokens, **sizes)).eval()
+    sizes: Any = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    model = BertModel(BertConfig(vocab_size=100, max_position_embeddings=tokens, **sizes)).eval()  # type: ignore[no-untyped-call]
     inputs = torch.arange(tokens)[None] % 100
 
     def seconds() -> float:

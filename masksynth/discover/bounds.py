@@ -6,7 +6,7 @@ structure was found, and none is claimed where its conditions are not checked he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,6 +86,7 @@ def bounds_of(contracts: Contracts) -> Bounds:
     edges = Bound(gates + copies, theorem)
     if contracts.layers == 1 and work.reads > edges.value:
         edges = Bound(work.reads, f"theorem 7, raw tokens ({PAGE}#theorem-7)")
+        work = replace(work, edges=work.reads)
     if contracts.weights.count == "structure":
         cost = _cost_of_structure(contracts, positions, work, edges)
     else:

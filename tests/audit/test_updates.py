@@ -47,6 +47,17 @@ def test_every_wrong_entry_is_found(layers):
             assert finding.witness == {"table": layer, "layer": None if layers == 1 else layer + 1}
 
 
+def test_layers_of_a_shorter_pattern_are_counted():
+    own, both = ((0, 1),), ((0, 2),)
+    mask = Mask.from_intervals([[own, both], [own, ((1, 2),)]])  # position 1 attends to 0 in layers 1, 3 and 5
+    updated = np.ones((5, 2), bool)
+    updated[1::2, 1] = False
+    assert skipped(Subject(mask, "pattern", layers=5, updated=updated)) == []
+    updated[4, 1] = False
+    (finding,) = skipped(Subject(mask, "pattern", layers=5, updated=updated))
+    assert (finding.position, finding.witness) == (1, {"table": 0, "layer": 5})
+
+
 def test_rows_alone_against_the_dense_mask():
     random = np.random.default_rng(0)
     for size in (1, 2, 3, 5, 9):

@@ -154,7 +154,9 @@ def _spread(
     if padding is not None:
         padding = padding.reshape(*padding.shape[:-1], *(1,) * (q.dim() - 1 - padding.dim()), padding.shape[-1])
     result = compute(plan, q, k, v, rule._replace(real=padding)).reshape(shape)
-    return result.unflatten(1, (plan.trees, plan.size)).transpose(0, 1) if plan.trees else result
+    if not plan.trees:
+        return result
+    return result.reshape(len(result), plan.trees, plan.size, -1).transpose(0, 1)
 
 
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
@@ -283,7 +285,7 @@ class HierarchicalAttention(nn.Module):
     def _places(self, plan: Plan) -> list[Tensor]:
         """Return the embeddings of the nodes at each depth from 1."""
         for depth, level in enumerate(plan.levels[1:], 1):
-            most = self.embeddings[depth - 1].num_embeddings if depth <= len(self.embeddings) else 0
+            most = len(self.embeddings[depth - 1].weight) if depth <= len(self.embeddings) else 0  # type: ignore[arg-type]
             if (largest := int(level.inside.max()) + 1) > most:
                 raise InvalidInstance(
                     f"a family of {largest} at depth {depth}, where {most} places have embeddings",

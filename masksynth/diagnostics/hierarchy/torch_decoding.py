@@ -15,13 +15,13 @@ from masksynth.errors import InvalidInstance
 
 
 class _Node(NamedTuple):
-    """Sums over the leaves of a node up to now: queries, keys, values, log(e^-phi + e^-eta); and the row inside it."""
+    """A node of the path up to now: its ``leaves``, sums over them, and the row inside it.
 
-    count: int
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    mass: Tensor
+    The sums are those of queries, keys, values, and of log(e^-phi + e^-eta).
+    """
+
+    leaves: int
+    sums: tuple[Tensor, Tensor, Tensor, Tensor]
     row: Tensor
 
 
@@ -36,10 +36,10 @@ class _Family:
 
     def add(self, node: _Node) -> None:
         """Take in a child that is complete."""
-        self.keys.append(node.key / node.count)
-        self.values.append(node.value / node.count)
-        self.counts.append(node.count)
-        self.sums = tuple(total + one for total, one in zip(self.sums, node[1:5], strict=True))
+        self.keys.append(node.sums[1] / node.leaves)
+        self.values.append(node.sums[2] / node.leaves)
+        self.counts.append(node.leaves)
+        self.sums = tuple(total + one for total, one in zip(self.sums, node.sums, strict=True))
 
 
 class Decoder:
@@ -101,7 +101,7 @@ class Decoder:
         k, v = (table.repeat_interleave(q.shape[-2] // k.shape[-2], -2) for table in (k, v))
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
         own = scale * (q * k).sum(-1)
-        path = _Node(1, q, k, v, own, v)  # the mass of a node is that inside it until it is mixed
+        path = _Node(1, (q, k, v, own), v)  # the mass of a node is that inside it until it is mixed
         node = int(self.tree.leaves[self.position])
         for depth in range(self._depth(node), 0, -1):
             family = self._open[depth]
@@ -125,15 +125,15 @@ def _mixed(node: _Node, family: _Family, scale: float) -> _Node:
         return node
     keys, values = torch.stack(family.keys, -2), torch.stack(family.values, -2)
     counts = torch.tensor(family.counts, dtype=keys.dtype, device=keys.device)
-    score = scale * (keys @ (node.query / node.count).unsqueeze(-1)).squeeze(-1) + counts.log()
-    inner, outer = node.mass / node.count, score.logsumexp(-1)
+    score = scale * (keys @ (node.sums[0] / node.leaves).unsqueeze(-1)).squeeze(-1) + counts.log()
+    inner, outer = node.sums[3] / node.leaves, score.logsumexp(-1)
     seen = ((score - outer.unsqueeze(-1)).exp().unsqueeze(-2) @ values).squeeze(-2)
     keep, cross = (logsigmoid(gap).exp().unsqueeze(-1) for gap in (inner - outer, outer - inner))
-    mass = node.count * torch.logaddexp(inner, outer)
-    return node._replace(mass=mass, row=keep * node.row + cross * seen)
+    mass = node.leaves * torch.logaddexp(inner, outer)
+    return _Node(node.leaves, (*node.sums[:3], mass), keep * node.row + cross * seen)
 
 
 def _parent(node: _Node, family: _Family) -> _Node:
     """Return the parent up to now: all complete children, and the open one."""
-    sums = (one + total for one, total in zip(node[1:5], family.sums, strict=True))
-    return _Node(node.count + sum(family.counts), *sums, node.row)
+    q, k, v, mass = (one + total for one, total in zip(node.sums, family.sums, strict=True))
+    return _Node(node.leaves + sum(family.counts), (q, k, v, mass), node.row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,7 +103,9 @@ def plan_of(
             raise InvalidInstance(
                 f"tree {number} has {one.size} positions, expected {size}", "", "give a tree for them"
             )
-    sights = [None] * len(trees) if mask is None else _sights(trees, mask)
+    sights: list[Sight | None] = [None] * len(trees)
+    if mask is not None:
+        sights = _sights(trees, mask)
     starts = _starts(trees)
     levels = tuple(_level(trees, sights, depth, starts, size).on(device) for depth in range(len(starts)))
     position = torch.cat([level.position for level in levels])
@@ -117,8 +119,9 @@ def _sights(trees: list[Tree], mask: Mask | Sequence[Mask] | Tensor) -> list[Sig
     """Return which siblings of each tree the masks allow."""
     if isinstance(mask, Tensor) and (mask.dtype != torch.bool or mask.dim() not in (2, 3)):
         raise InvalidInstance(f"mask: expected bool (N, N) or (B, N, N), got {mask.dtype} {tuple(mask.shape)}", "")
-    several = mask.dim() == 3 if isinstance(mask, Tensor) else not isinstance(mask, Mask)
-    masks = list(mask) if several else [mask] * len(trees)  # type: ignore[arg-type]
+    masks: list[Any] = [mask] * len(trees)
+    if mask.dim() == 3 if isinstance(mask, Tensor) else not isinstance(mask, Mask):
+        masks = list(mask)  # type: ignore[arg-type]
     if len(masks) != len(trees):
         raise InvalidInstance(f"expected {len(trees)} masks, one for each tree, got {len(masks)}", "")
     return [sight_of(tree, included=True, mask=_mask(one, tree.size)) for tree, one in zip(trees, masks, strict=True)]
@@ -158,8 +161,8 @@ class _Arrays(NamedTuple):
         nodes = _sorting([tensor(leaf), *(group.parent for group in groups)])
         children = _sorting([group.child.reshape(-1) for group in groups])
         itself = None if self.itself is None else tensor(self.itself[leaf])
-        parts = (tensor(each) for each in (leaf, self.position[leaf], self.above, self.inside))
-        return Level(*parts, itself, groups, nodes, children)
+        at, position, above, inside = map(tensor, (leaf, self.position[leaf], self.above, self.inside))
+        return Level(at, position, above, inside, itself, groups, nodes, children)
 
 
 def _level(trees: list[Tree], sights: list[Sight | None], depth: int, starts: list[list[int]], size: int) -> _Arrays:
@@ -180,13 +183,19 @@ def _level(trees: list[Tree], sights: list[Sight | None], depth: int, starts: li
             child = group.child - high + starts[depth + 1][number]
             may = None if sight is None else np.broadcast_to(sight.blocks[depth][place], (*child.shape, child.shape[1]))
             found.setdefault(child.shape[1], []).append((child, group.parent - low + starts[depth][number], may))
-    joined = {b: tuple(_joined(parts) for parts in zip(*found[b], strict=True)) for b in sorted(found)}
-    arrays = (np.concatenate(parts) for parts in (position, above, inside))
-    return _Arrays(*arrays, None if sights[0] is None else np.concatenate(itself), joined)  # type: ignore[arg-type]
+    joined = {size: _joined(found[size]) for size in sorted(found)}
+    positions, parents, places = (np.concatenate(parts) for parts in (position, above, inside))
+    return _Arrays(positions, parents, places, None if sights[0] is None else np.concatenate(itself), joined)
 
 
-def _joined(parts: Sequence[AnyArray | None]) -> AnyArray | None:
-    return None if parts[0] is None else np.concatenate(parts)  # type: ignore[arg-type]
+_Families = tuple[Int64Array, Int64Array, "BoolArray | None"]
+
+
+def _joined(parts: list[_Families]) -> _Families:
+    """Join families of one size: children, parents, and allowed pairs if there are masks."""
+    allowed = [part[2] for part in parts if part[2] is not None]
+    child, parent = (np.concatenate([part[field] for part in parts]) for field in (0, 1))
+    return child, parent, np.concatenate(allowed) if allowed else None
 
 
 def _sorting(parts: list[Tensor]) -> Tensor | None:

@@ -20,13 +20,13 @@ class Path(NamedTuple):
     """For each position the node of its path at one level.
 
     ``row`` is the output so far, ``query`` the sum of the queries up to the position, ``inner`` the log e^-phi, and
-    ``count`` the number of real positions.
+    ``leaves`` the number of real positions.
     """
 
     row: Tensor
     query: Tensor
     inner: Tensor
-    count: Tensor
+    leaves: Tensor
 
 
 AXES = (-2, -2, -1, -1)
@@ -97,7 +97,7 @@ def _mixed(
     below = seen[0]
     q, k, v = (families_of(table, group, -2) for table in (below.q, below.k, below.v))
     leaves = families_of(below.leaves, group, -1)
-    mean = path.query / path.count.unsqueeze(-1)
+    mean = path.query / path.leaves.unsqueeze(-1)
     score = scale * (k.index_select(-3, family) @ mean.unsqueeze(-1)).squeeze(-1)
     if eps is not None:
         table = eps[group.child]
@@ -119,8 +119,8 @@ def _mixed(
         _before(table, axis)[(..., family, place) + ((slice(None),) if axis < -1 else ())]
         for table, axis in zip(sums, (-1, -1, -2), strict=True)
     ]
-    total = before[0] + path.count
-    return Path(row, before[2] + path.query, (before[1] + path.count * whole) / total, total.expand(whole.shape))
+    total = before[0] + path.leaves
+    return Path(row, before[2] + path.query, (before[1] + path.leaves * whole) / total, total.expand(whole.shape))
 
 
 def _log_mass(group: Group, below: Sums, looked: Seen) -> Tensor:

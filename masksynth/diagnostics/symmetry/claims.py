@@ -89,6 +89,13 @@ CLAIMS = (
         "mask",
     ),
     Claim(
+        "equal errors",
+        "refuted",
+        "errors of the scores of a row can be equal in a model with softmax",
+        "[P], What a mask contributes: those of a row add up to 0; [S] leaves softmax out",
+        "mask",
+    ),
+    Claim(
         "update means",
         "theorem",
         "for Gaussian tokens the expected score printed is the quotient of the means of Tr(W W) and |W|^2",

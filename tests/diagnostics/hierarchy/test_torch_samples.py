@@ -147,7 +147,7 @@ def test_gradients_of_samples_with_trees_of_their_own(attention, padded):
     q, k, v = (torch.randn(2, heads, 5, 1, dtype=torch.float64, requires_grad=True) for heads in (2, 1, 1))
     padding = torch.tensor([[1, 0, 1, 0, 0], [1, 0, 1, 1, 1]]) > 0 if padded else None
     plan = plan_of(NESTED[1::2], length=5)
-    assert gradcheck(lambda *x: attention(plan, *x, padding=padding), (q, k, v))
+    assert gradcheck(lambda *x: attention(plan, *x, padding=padding), (q, k, v), fast_mode=True)
     attention(plan, 1e4 * q, k, v, padding=padding).sum().backward()
     assert all(table.grad.isfinite().all() for table in (q, k, v))
 
