@@ -10,6 +10,7 @@ from time import perf_counter
 import torch
 
 from benchmarks.gpu_attention import measure_attention, measure_blocks, measure_forms, measure_lengths
+from benchmarks.gpu_discovery import measure_discovery
 from benchmarks.gpu_models import Case, measure_fold, measure_model
 from benchmarks.gpu_setting import Row, Setting
 from benchmarks.results import Result, Table, table
@@ -32,6 +33,7 @@ def list_cases(setting: Setting) -> Iterator[tuple[str, Case]]:
     yield "forms", partial(measure_forms, length=short)
     yield "block sizes", partial(measure_blocks, length=short)
     yield "lengths", partial(measure_lengths, length=short)
+    yield "discovery", measure_discovery
     if not setting.tiny:
         yield "attention", partial(measure_attention, length=short, dtype=full)
         yield "model", partial(measure_model, length=2 * short)

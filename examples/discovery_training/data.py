@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +18,7 @@ class Data:
 
     Parameters
     ----------
-    train, test : (S, n) int64
+    train, test : (S, n) uint8
         Sequences; those of ``test`` come from other texts or images.
     symbols : int
         Size of the vocabulary.
@@ -27,13 +30,25 @@ class Data:
 
 
 def load_text(n: int = 64) -> Data:
-    """Return windows of the topics of ``help()``, in training overlapping by half; every tenth topic is held out."""
+    """Return windows of the topics of ``help()``; every tenth topic is held out."""
     from pydoc_data.topics import topics
 
-    texts = [topics[name] for name in sorted(topics)]
-    common = sorted(set("".join(texts)), key="".join(texts).count, reverse=True)[:80]
+    return windows_of([topics[name] for name in sorted(topics)], n)
+
+
+def load_library(n: int) -> Data:
+    """Return windows of the source files of the standard library; every tenth file is held out."""
+    folder = Path(os.__file__).parent
+    paths = sorted(path for path in folder.rglob("*.py") if "site-packages" not in path.parts)
+    return windows_of([path.read_text(encoding="utf-8", errors="replace") for path in paths], n)
+
+
+def windows_of(texts: list[str], n: int) -> Data:
+    """Return windows of n characters, in training overlapping by half; every tenth text is held out."""
+    counts = Counter(character for text in texts for character in text)
+    common = sorted(counts, key=lambda character: (-counts[character], character))[:80]
     number = {character: index for index, character in enumerate(common)}
-    codes = [np.array([number.get(character, len(common)) for character in text]) for text in texts]
+    codes = [np.array([number.get(character, len(common)) for character in text], np.uint8) for text in texts]
 
     def windows(chosen: list[np.ndarray], step: int) -> Tensor:
         parts = [np.lib.stride_tricks.sliding_window_view(code, n)[::step] for code in chosen if len(code) >= n]
@@ -47,6 +62,6 @@ def load_digits() -> Data:
     """Return the images of scikit-learn: 64 pixels of 17 levels; every tenth image is held out."""
     from sklearn.datasets import load_digits as read
 
-    pixels = torch.from_numpy(read().data.astype(np.int64))
+    pixels = torch.from_numpy(read().data.astype(np.uint8))
     held = torch.arange(len(pixels)) % 10 == 0
     return Data(pixels[~held], pixels[held], 17)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -48,6 +48,8 @@ class Setting:
     steps : int
     test : int
         Held-out sequences that are scored.
+    device : str
+        Where the model is trained.
     """
 
     layers: int = 5
@@ -56,13 +58,15 @@ class Setting:
     flops: float = 1.0e9
     steps: int = 400
     test: int = 64
+    device: str = "cpu"
 
 
 @dataclass
 class Run:
-    """Figures of one run."""
+    """Figures of one run; seed 0 is that of tuning."""
 
     method: str
+    sees: str
     rate: float
     seed: int
     loss: float
@@ -77,7 +81,8 @@ def train(method: Method, data: Data, setting: Setting, rate: float, seed: int) 
     """Train a model from scratch and score it on held-out sequences."""
     torch.manual_seed(seed)
     n = data.train.shape[1]
-    model = ReferenceStack(data.symbols, n, setting.layers, setting.width, setting.heads)
+    model = ReferenceStack(data.symbols, n, setting.layers, setting.width, setting.heads).to(setting.device)
+    method = replace(method, inputs=method.inputs.to(setting.device))
     cost = forward_flops(method.inputs.steps, setting.width)
     count = max(1, round(setting.flops / cost))
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
@@ -85,7 +90,7 @@ def train(method: Method, data: Data, setting: Setting, rate: float, seed: int) 
     draw = torch.Generator().manual_seed(seed + 1)
     begun, supervised, curve = time.process_time(), 0, []
     for step in range(setting.steps):
-        tokens = data.train[torch.randint(len(data.train), (count,), generator=draw)]
+        tokens = data.train[torch.randint(len(data.train), (count,), generator=draw)].long().to(setting.device)
         loss, predictions = training_loss(model, method, tokens, data.symbols, draw)
         optimiser.zero_grad()
         loss.backward()
@@ -96,8 +101,8 @@ def train(method: Method, data: Data, setting: Setting, rate: float, seed: int) 
         if (step + 1) % max(1, setting.steps // 8) == 0:
             curve.append(round(loss.item(), 4))
     seconds = time.process_time() - begun
-    score = held_out_loss(model, method, data.test[: setting.test], data.symbols)
-    return Run(method.name, rate, seed, score, count, supervised, cost * count, round(seconds, 1), curve)
+    score = held_out_loss(model, method, data.test[: setting.test].long().to(setting.device), data.symbols)
+    return Run(method.name, method.sees, rate, seed, score, count, supervised, cost * count, round(seconds, 1), curve)
 
 
 def warm_up_then_cosine(steps: int) -> Callable[[int], float]:
@@ -122,7 +127,7 @@ def training_loss(
         state = model(inputs.embed(tokens, blank), inputs.position_ids, inputs.steps)[:, inputs.target]
         labels = tokens[:, inputs.label]
     else:
-        hidden = torch.rand(tokens.shape, generator=draw) < method.share
+        hidden = (torch.rand(tokens.shape, generator=draw) < method.share).to(tokens.device)
         hidden[:, 0] |= ~hidden.any(dim=1)  # at least one prediction for each sequence
         state = model(torch.where(hidden, blank, tokens), inputs.position_ids, inputs.steps)[hidden]
         labels = tokens[hidden]
@@ -150,7 +155,7 @@ def hidden_derivative(method: Method, data: Data, setting: Setting) -> tuple[flo
     torch.manual_seed(0)
     inputs = method.inputs
     model = ReferenceStack(data.symbols, data.train.shape[1], setting.layers, setting.width, setting.heads).double()
-    embedded = model.token(inputs.embed(data.test[:1], data.symbols)).detach().requires_grad_()
+    embedded = model.token(inputs.embed(data.test[:1].long(), data.symbols)).detach().requires_grad_()
     state = embedded + model.position(inputs.position_ids)
     for block, step in zip(model.blocks, inputs.steps, strict=True):
         state = block(state, step, inputs.position_ids)

@@ -16,7 +16,17 @@ from masksynth.contracts.element_sets import (
     packed_rows,
     rows_of_lists,
 )
-from masksynth.contracts.model import SCHEMA, Contracts, Demand, Elements, Masks, Target, Weights, resolve_options
+from masksynth.contracts.model import (
+    MAX_LISTED,
+    SCHEMA,
+    Contracts,
+    Demand,
+    Elements,
+    Masks,
+    Target,
+    Weights,
+    resolve_options,
+)
 from masksynth.contracts.position_ids import number_positions
 from masksynth.contracts.spaces import count_elements, space_of
 from masksynth.errors import InvalidInstance
@@ -106,6 +116,9 @@ def _read_fields(document: Any) -> ContractsFile:
 
     from masksynth.contracts.json_schema import ContractsFile
 
+    if isinstance(document, dict) and "masksynth" in document and "masksynth_contracts" not in document:
+        remedy = "name a document as masksynth contracts prints it"
+        raise InvalidInstance("is an instance, not contracts", "$", remedy)
     version = document.get("masksynth_contracts") if isinstance(document, dict) else None
     if type(version) is int and version != SCHEMA:
         remedy = f"this version of masksynth reads schema {SCHEMA}"
@@ -200,6 +213,10 @@ def _read_sets(file: ContractsFile, elements: Elements) -> tuple[UInt64Array, UI
         is_others = target.need == "others"
         others.append(is_others)
         needed.append(none if is_others else index.find(target.need, f"$.targets[{number}].need"))
+    total = sum(map(len, hidden)) + sum(map(len, needed))
+    if total > MAX_LISTED:
+        fact = f"{len(file.targets)} targets list {total} elements, more than {MAX_LISTED}"
+        raise InvalidInstance(fact, "$.targets", 'give fewer, or "need": "others"')
     hide, need = rows_of_lists(hidden, n), rows_of_lists(needed, n)
     need[others] = complement(hide[others], n)
     return need, hide

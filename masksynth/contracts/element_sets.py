@@ -49,6 +49,11 @@ def pack(relation: BoolArray) -> UInt64Array:
     return octets.view(np.uint64)
 
 
+def unpack(words: UInt64Array, columns: int) -> BoolArray:
+    """Return the (T, n) bool array whose packed rows are given: the inverse of ``pack``."""
+    return np.unpackbits(words.view(np.uint8), axis=1, count=columns, bitorder="little").view(np.bool_)
+
+
 def packed_rows(rows: int, columns: int, members: Callable[[Int64Array], BoolArray]) -> UInt64Array:
     """Return packed rows of a relation that is computed a block of rows at a time.
 
@@ -74,6 +79,22 @@ def packed_rows(rows: int, columns: int, members: Callable[[Int64Array], BoolArr
 def complement(words: UInt64Array, columns: int) -> UInt64Array:
     """Return the complements of packed subsets of ``range(columns)``."""
     return ~words & pack(np.ones((1, columns), bool))
+
+
+def count_members(words: UInt64Array) -> Int64Array:
+    """Return the number of set bits of each packed row.
+
+    Examples
+    --------
+    >>> count_members(np.array([[5, 1], [0, 0]], np.uint64)).tolist()
+    [3, 0]
+    """
+    counts = np.zeros(len(words), np.int64)
+    step = max(1, CHUNK // max(words.shape[1] * 64, 1))
+    for first in range(0, len(words), step):
+        octets = np.ascontiguousarray(words[first : first + step]).view(np.uint8)
+        counts[first : first + step] = np.unpackbits(octets, axis=1).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 class ElementIndex:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
-from masksynth.contracts.element_sets import pack
+from masksynth.contracts.element_sets import packed_rows
 from masksynth.contracts.model import Elements
 from masksynth.contracts.spaces import generations
-from masksynth.mask.typing import BoolArray, Int32Array, Int64Array, UInt64Array
+from masksynth.errors import InvalidInstance
+from masksynth.mask.typing import Int32Array, Int64Array, UInt64Array
+
+MAX_DISTANCES = 16_384
+"""Maximal number of elements all of whose distances are computed (1 GiB)."""
 
 
 def distances(elements: Elements) -> Int32Array:
-    """Return the distance of each two elements, as (n, n) int32.
+    """Return the distance of each two elements, as (n, n) int32, for at most ``MAX_DISTANCES`` elements.
 
     Parameters
     ----------
@@ -28,10 +34,13 @@ def distances(elements: Elements) -> Int32Array:
     [[0, 1, 1], [1, 0, 2], [1, 2, 0]]
     """
     space = elements.space
+    if elements.count > MAX_DISTANCES:
+        fact = f"distances of {elements.count} elements, more than {MAX_DISTANCES}"
+        raise InvalidInstance(fact, "$.elements", "give fewer elements")
     if "tree" in space:
         return _tree_distances(space["tree"])
     if "graph" in space:
-        return _graph_distances(elements.count, space["graph"]["edges"])
+        return _graph_distances(elements)
     every = np.arange(elements.count)[:, None]
     return distances_from(elements, every)
 
@@ -66,26 +75,57 @@ def _tree_distances(parents: Sequence[int | None]) -> Int32Array:
     return total
 
 
-def _graph_distances(count: int, edges: Sequence[Sequence[int]]) -> Int32Array:
-    """Return shortest path lengths of a connected graph: the round in which each element is reached from each other.
+def _graph_distances(elements: Elements) -> Int32Array:
+    """Return shortest path lengths of a connected graph: the round in which each element is reached from each other."""
+    total = np.zeros((elements.count, elements.count), np.int32)
+    before = None
+    for distance, reached in enumerate(_growing_balls(elements)):
+        if before is not None:
+            total[_members(reached & ~before)] = distance
+        before = reached
+    return total
+
+
+def balls(elements: Elements, radius: int) -> UInt64Array:
+    """Return which elements are at most a radius away from each, as (n, ceil(n / 64)) packed words.
+
+    Examples
+    --------
+    >>> balls(Elements((0, 1, 2), (0, 1, 2), {"tree": [None, 0, 1]}), 1).tolist()
+    [[3], [7], [6]]
+    """
+    n = elements.count
+    if "tree" not in elements.space and "graph" not in elements.space:
+        return packed_rows(n, n, lambda row: distances_from(elements, row) <= radius)
+    return deque(islice(_growing_balls(elements), radius + 1), maxlen=1).pop()
+
+
+def _growing_balls(elements: Elements) -> Iterator[UInt64Array]:
+    """Yield the balls of radius 0, 1, ... in a tree or a graph as packed words, up to the first that is everything.
 
     Searches from all elements advance together, one step a round, as rows of bits.
     """
-    ends = np.array(edges, np.int64).reshape(-1, 2)
+    n = elements.count
+    ends = np.array(edges_of(elements), np.int64).reshape(-1, 2)
     both = np.concatenate([ends, ends[:, ::-1]])
     node, neighbour = both[np.argsort(both[:, 0], kind="stable")].T
     first = np.flatnonzero(np.diff(node, prepend=-1))
-    total = np.zeros((count, count), np.int32)
-    reached = pack(np.eye(count, dtype=bool))
-    for distance in range(1, count):
+    reached = packed_rows(n, n, lambda row: np.arange(n) == row)
+    while True:
+        yield reached
         following = reached.copy()
-        following[node[first]] |= np.bitwise_or.reduceat(reached[neighbour], first, axis=0)
-        row, column = _members(following & ~reached)
-        if not len(row):
-            break
-        total[row, column] = distance
+        if len(first):
+            following[node[first]] |= np.bitwise_or.reduceat(reached[neighbour], first, axis=0)
+        if np.array_equal(following, reached):
+            return
         reached = following
-    return total
+
+
+def edges_of(elements: Elements) -> list[tuple[int, int]]:
+    """Return the edges of a tree or a graph, each once and in one direction."""
+    if "tree" in elements.space:
+        return [(node, parent) for node, parent in enumerate(elements.space["tree"]) if parent is not None]
+    return [(a, b) for a, b in elements.space["graph"]["edges"]]
 
 
 def _members(words: UInt64Array) -> tuple[Int64Array, Int64Array]:
@@ -96,15 +136,16 @@ def _members(words: UInt64Array) -> tuple[Int64Array, Int64Array]:
     return row[index], word[index] * 64 + bit
 
 
-def subtrees(parents: Sequence[int | None]) -> BoolArray:
-    """Return (n, n) bool: whether element w lies in the subtree of v, the root of which is v.
+def subtrees(parents: Sequence[int | None]) -> UInt64Array:
+    """Return which elements lie in the subtree of each, the root of which it is, as (n, ceil(n / 64)) packed words.
 
     Examples
     --------
-    >>> subtrees([None, 0, 0]).astype(int).tolist()
-    [[1, 1, 1], [0, 1, 0], [0, 0, 1]]
+    >>> subtrees([None, 0, 0]).tolist()
+    [[7], [2], [4]]
     """
-    inside = np.eye(len(parents), dtype=bool)
+    n = len(parents)
+    inside = packed_rows(n, n, lambda row: np.arange(n) == row)
     for level in reversed(generations(parents)[1:]):
         for node in level.tolist():
             inside[parents[node]] |= inside[node]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.contracts.element_sets import complement
-from masksynth.contracts.model import SCHEMA, Contracts, Elements
-from masksynth.errors import check_type
+from masksynth.contracts.element_sets import complement, count_members
+from masksynth.contracts.model import MAX_LISTED, SCHEMA, Contracts, Elements
+from masksynth.errors import InvalidInstance, check_type
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.tasks.canonical import canonical_texts
 
@@ -24,7 +24,7 @@ def dump_contracts(contracts: Contracts) -> str:
     Raises
     ------
     InvalidInstance
-        If the argument is not Contracts.
+        If the argument is not Contracts, or its targets list more than ``MAX_LISTED`` elements.
 
     Examples
     --------
@@ -89,6 +89,7 @@ def _targets_text(contracts: Contracts) -> str:
     is_partition = (contracts.need == complement(contracts.hide, n)).all(axis=1)
     if _is_leave_one_out(contracts, is_partition):
         return '"each"'
+    _check_listed(contracts, is_partition)
     lines = []
     for number, target in enumerate(contracts.targets):
         needed, hidden = contracts.needed(number), contracts.hidden(number)
@@ -104,6 +105,15 @@ def _targets_text(contracts: Contracts) -> str:
     return "[" + ",\n  ".join(lines) + "]"
 
 
+def _check_listed(contracts: Contracts, is_partition: BoolArray) -> None:
+    """Raise InvalidInstance, before anything is written, if the targets list too many elements."""
+    needed, hidden = count_members(contracts.need), count_members(contracts.hide)
+    total = int((hidden + np.where(is_partition & (needed > hidden), 0, needed)).sum())
+    if total > MAX_LISTED:
+        fact = f"{len(contracts.targets)} targets that list {total} elements, more than {MAX_LISTED}, are not written"
+        raise InvalidInstance(fact, "$.targets", "give fewer elements")
+
+
 def _listed(elements: Elements, numbers: Int64Array) -> list[Any]:
     values = elements.values
     return [values[number] for number in numbers.tolist()]
@@ -117,11 +127,8 @@ def _is_leave_one_out(contracts: Contracts, is_partition: BoolArray) -> bool:
         return False
     row = np.arange(n)
     diagonal = contracts.hide[row, row // 64] == np.uint64(1) << (row % 64).astype(np.uint64)
-    counts = np.bitwise_count(contracts.hide).sum(axis=1) if hasattr(np, "bitwise_count") else None
-    if counts is None:
-        counts = np.array([len(contracts.hidden(number)) for number in range(n)])
     return (
-        bool((diagonal & (counts == 1)).all())
+        bool((diagonal & (count_members(contracts.hide) == 1)).all())
         and all(target.place == "query" for target in targets)
         and tuple(target.position for target in targets) == elements.positions
         and canonical_texts([target.label for target in targets]) == canonical_texts(elements.values)

@@ -8,7 +8,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from masksynth.contracts import families, loads_contracts
+from masksynth.contracts import dump_contracts, families, loads_contracts
+from masksynth.contracts.element_sets import count_members
 from masksynth.contracts.families import FAMILIES
 from masksynth.contracts.metric import distances
 from masksynth.errors import InvalidInstance
@@ -126,7 +127,7 @@ def test_masked_diffusion_is_visible_sets_of_a_share(n, percent):
 )
 def test_pairs_of_the_published_table(family, parameters, pairs, targets):
     contracts = FAMILIES[family](**parameters)
-    assert (int(np.bitwise_count(contracts.need).sum()), len(contracts.targets)) == (pairs, targets)
+    assert (int(count_members(contracts.need).sum()), len(contracts.targets)) == (pairs, targets)
 
 
 @pytest.mark.parametrize(("n", "radius"), [(5, 1), (12, 2), (30, 3), (9, 0)])
@@ -175,6 +176,18 @@ def test_a_long_path_and_a_line_have_equal_distances():
     np.testing.assert_array_equal(distances(path), distances(graph))
 
 
+def test_large_sets_are_not_written_out():
+    contracts = families.causal(n=7000)  # 6999 targets that hide 24 million elements
+    with pytest.raises(InvalidInstance, match="elements, more than 20000000, are not written; give fewer elements"):
+        dump_contracts(contracts)
+    assert len(dump_contracts(families.leave_ball_out(n=500, radius=2))) < 10**5
+
+
+def test_distances_of_too_many_elements_are_refused():
+    with pytest.raises(InvalidInstance, match="distances of 20000 elements, more than 16384; give fewer elements"):
+        distances(families.visible_sets(n=20_000, masked=((),)).elements)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_options_of_every_family(family):
     contracts = FAMILIES[family](layers=4, place="any")
@@ -210,6 +223,9 @@ def test_options_of_every_family(family):
         ("leave_ball_out_graph", {"n": 3, "edges": ((0, 1),)}, "no path leads from 0 to 2; join them, or give a count"),
         ("leave_ball_out_graph", {"n": 2, "edges": ((0, 2),)}, "2 is not an element; use 0 to 1"),
         ("leave_ball_out_graph", {"n": 2, "edges": ((0, 1, 1),)}, "edges[0]=(0, 1, 1) is not a pair; give two nodes"),
+        ("leave_ball_out_tree", {"n": 40_000}, "40000 targets of 40000 elements make 1600000000 pairs"),
+        ("tree_complement", {"n": 40_000}, "40000 targets of 40000 elements make 1600000000 pairs"),
+        ("leave_ball_out_graph", {"n": 40_000}, "40000 targets of 40000 elements make 1600000000 pairs"),
         ("causal", {"n": 1}, "n=1 is less than 2"),
         ("windows", {"n": 3, "w": 4}, "w=4 is more than n=3"),
         ("any_order", {"n": 3, "order": (0, 1, 1)}, "order=(0, 1, 1) is not an order of 0 to 2; list each once"),

@@ -42,6 +42,7 @@ NAMES = (
     "batches",
     "clustering",
     "hierarchy",
+    "discovery_exact",
 )
 
 
@@ -185,8 +186,8 @@ def test_batches_against_a_loop(tmp_path):
 def measured_here(tmp_path, monkeypatch):
     """Run a benchmark in this process, its cells too; those of other benchmarks have processes of their own."""
 
-    def run(name, *arguments):
-        module = import_module(f"benchmarks.{name}")
+    def run(name, *arguments, file=None):
+        module = import_module(f"benchmarks.{file or name}")
         monkeypatch.setattr(module, "alone", lambda work, *given: work(*given))
         done = CliRunner().invoke(main, [name, *map(str, arguments), "--write", str(tmp_path)])
         assert done.exit_code == 0, done.output
@@ -222,13 +223,14 @@ def test_chats_against_a_loop(measured_here, monkeypatch):
 
 
 def test_orders_of_data_sets(measured_here, monkeypatch):
+    train = ordering.train_sources
     monkeypatch.setattr(ordering, "ROUNDS", 1)
-    result = measured_here("order", "--max-size", 8000)
+    monkeypatch.setattr(ordering, "train_sources", lambda sources, count: train(sources[-1:], count))
+    result = measured_here("order", "--max-size", 8000, file="ordering")
     for record in result.tables[0].records():
         assert 1 <= record["shuffled"] <= record["prefix"] <= record["limit"]
-        assert record["prefix"] >= record["sorted"]
-    assert column(result, "samples", 1) == FILES
-    assert all(record["positions, prefix"] <= record["positions, shuffled"] for record in result.tables[1].records())
+    [epoch] = result.tables[1].records()
+    assert epoch["positions, prefix"] <= epoch["positions, shuffled"] <= epoch["tokens"]
 
 
 def program(text):

@@ -30,7 +30,7 @@ def test_every_case(one_thread, tmp_path):
     result = read_result(tmp_path / "gpu.json")
     assert result.command == "python -m benchmarks gpu --budget 300 --tiny"
     tables = {part.rows[0][0]: part.records() for part in result.tables}
-    assert list(tables) == ["attention", "model", "fold", "windows", "forms", "block sizes", "lengths"]
+    assert list(tables) == ["attention", "model", "fold", "windows", "forms", "block sizes", "lengths", "discovery"]
     assert all(f"| {name} |" in PAGE for name in tables)
     for row in tables["attention"]:
         assert row["difference"] < 1e-5

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from masksynth.contracts.element_sets import check_contract_size, unpack
 from masksynth.contracts.families.building import build_contracts, graph, grid, of_tokens, tree
-from masksynth.contracts.metric import distances, distances_from, subtrees
+from masksynth.contracts.metric import balls, distances_from, subtrees
 from masksynth.contracts.model import Contracts, Place
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.tasks.parameters import check_at_least, require
@@ -70,8 +71,9 @@ def leave_ball_out_tree(
     """
     elements = tree(n, parents)
     check_at_least(0, radius=radius)
-    near = distances(elements) <= radius
-    sets = of_tokens(range(elements.count), lambda row: near[row[:, 0]])
+    check_contract_size(elements.count, elements.count)
+    near = balls(elements, radius)
+    sets = of_tokens(range(elements.count), lambda row: unpack(near[row[:, 0]], elements.count))
     return build_contracts("leave_ball_out_tree", [elements.count, radius], elements, sets, layers, place)
 
 
@@ -104,8 +106,9 @@ def leave_ball_out_graph(
     """
     elements = graph(n, edges)
     check_at_least(0, radius=radius)
-    near = distances(elements) <= radius
-    sets = of_tokens(range(n), lambda row: near[row[:, 0]])
+    check_contract_size(elements.count, elements.count)
+    near = balls(elements, radius)
+    sets = of_tokens(range(n), lambda row: unpack(near[row[:, 0]], n))
     return build_contracts("leave_ball_out_graph", [n, radius], elements, sets, layers, place)
 
 
@@ -199,7 +202,8 @@ def tree_complement(
     elements = tree(n, parents)
     above = elements.space["tree"]
     require(elements.count > 1, "n", elements.count, "leaves nothing outside the root's subtree", "give two nodes")
+    check_contract_size(elements.count, elements.count)
     inside = subtrees(above)
     nodes = np.array([node for node, parent in enumerate(above) if parent is not None])
-    sets = of_tokens(nodes.tolist(), lambda row: inside[nodes[row[:, 0]]])
+    sets = of_tokens(nodes.tolist(), lambda row: unpack(inside[nodes[row[:, 0]]], elements.count))
     return build_contracts("tree_complement", [elements.count], elements, sets, layers, place)

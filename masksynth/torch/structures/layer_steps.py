@@ -66,6 +66,12 @@ class StructureInputs:
     target: Tensor
     label: Tensor
 
+    def to(self, device: Any) -> StructureInputs:
+        """Return the structure on a device."""
+        moved = [part.to(device) for part in (self.element, self.position_ids, self.target, self.label)]
+        steps = tuple(step.to(device) for step in self.steps)
+        return StructureInputs(moved[0], moved[1], steps, moved[2], moved[3])
+
     @property
     def masks(self) -> Tensor:
         """The mask of each layer as ``[1, L, N, N]`` bool, for models that compute all rows.
@@ -74,7 +80,7 @@ class StructureInputs:
         with the same contexts.
         """
         size = len(self.element)
-        masks = torch.eye(size, dtype=torch.bool).repeat(len(self.steps), 1, 1)
+        masks = torch.eye(size, dtype=torch.bool, device=self.element.device).repeat(len(self.steps), 1, 1)
         for mask, step in zip(masks, self.steps, strict=True):
             mask[step.queries[:, None], step.keys] = step.mask
         return masks[None]
@@ -135,8 +141,9 @@ def layer_steps(merged: MergedTask, layers: int) -> tuple[LayerStep, ...]:
     """Return the steps of each layer; of positions that are not updated nothing is computed."""
     tables = merged.mask.tables
     dense = merged.mask.dense().reshape(tables, merged.mask.size, merged.mask.size)
-    updated = np.ones((tables, merged.mask.size), bool) if merged.updated is None else merged.updated
-    return tuple(_step(dense[layer % tables], updated[layer % tables]) for layer in range(layers))
+    # one row per layer, or a single one for every layer
+    updated = np.ones((1, merged.mask.size), bool) if merged.updated is None else merged.updated
+    return tuple(_step(dense[layer % tables], updated[layer % len(updated)]) for layer in range(layers))
 
 
 def _step(mask: np.ndarray[Any, Any], updated: np.ndarray[Any, Any]) -> LayerStep:

@@ -26,9 +26,7 @@ from masksynth.verify.discovery.count_ways import Ways
 from masksynth.verify.discovery.layer_rows import Rows, embed, follow
 
 
-def check_demands(
-    contracts: Contracts, tables: list[Rows], element: Int64Array, target: Int64Array
-) -> tuple[str, ...]:
+def check_demands(contracts: Contracts, tables: list[Rows], element: Int64Array, target: Int64Array) -> tuple[str, ...]:
     """Raise unless every demand is met; return the names of those that were checked.
 
     Parameters
