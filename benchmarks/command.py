@@ -16,6 +16,7 @@ from benchmarks.chats import measure_chats
 from benchmarks.clustering import measure_clustering
 from benchmarks.constructions import measure_constructions
 from benchmarks.discovery_exact import measure_exact
+from benchmarks.discovery_search import measure_search
 from benchmarks.filling import measure_filling
 from benchmarks.folding import measure_folding
 from benchmarks.hierarchy import measure_hierarchy
@@ -91,6 +92,7 @@ BENCHMARKS: dict[str, Callable[[Options], Result]] = {
     "clustering": lambda options: measure_clustering(options.max_size),
     "hierarchy": lambda options: measure_hierarchy(options.max_size),
     "discovery_exact": lambda options: measure_exact(options.max_size, options.limit),
+    "discovery": lambda options: measure_search(options.max_size, options.limit),
     "gpu": _measure_gpu,
 }
 DEFAULT = tuple(name for name in BENCHMARKS if name != "gpu")

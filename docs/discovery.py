@@ -3,7 +3,7 @@
 python docs/discovery.py            writes them
 python docs/discovery.py --check    exits 1 and names those that are out of date
 
-A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``; pictures lie in ``gallery/``.
+A table lies between ``<!-- table NAME -->`` and ``<!-- end -->``; ``discovery_pictures.py`` draws the pictures.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -35,25 +34,28 @@ from masksynth.discover.constructions import (
     constructions_for,
     direct,
     edges_of_arities,
-    expanding_hole,
     heap_parents,
-    layer_by_layer,
     least_depth,
-    reroot,
     reroot_with_hubs,
-    rerooted_tree,
     sperner,
     sperner_in_place,
     tree_butterfly,
 )
-from masksynth.discover.constructions.hole import Sites
 from masksynth.discover.constructions.layered import levels_of
-from masksynth.discover.constructions.sperner import best_hubs, hubs_needed
+from masksynth.discover.constructions.sperner import (
+    hubs_of_fewest_edges,
+    hubs_of_least_cost,
+    sperner_with_late_tokens,
+)
 from masksynth.discover.layer_costs import leave_one_out_by_layers
 from masksynth.discover.measure import measure
-from masksynth.discover.structure import Structure, prune
+from masksynth.discover.structure import Structure
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from discovery_pictures import PICTURES  # noqa: E402
+
 PAGE = HERE / "discovery.md"
 
 
@@ -85,7 +87,7 @@ def leave_one_out_table() -> str:
             arities = [f"({layers}, {edges_of_arities(n, layers):,})" for layers in shown]
             rooted = {layers: reroot_with_hubs(n, layers) for layers in range(2, least_depth(n), 2)}
             hubs = [f"({layers}, {count_edges(s):,})" for layers, s in rooted.items() if s is not None]
-            in_place = sperner_in_place(n, hubs_needed(n))
+            in_place = sperner_in_place(n, hubs_of_fewest_edges(n))
             yield (
                 n,
                 size_of(butterfly(n)),
@@ -116,6 +118,22 @@ CONTRACTS: dict[str, Contracts] = {
 """Contracts on 64 elements, with as many layers as any construction can use."""
 
 
+LEAST_OF_TWO_LAYERS = {3: (6, 0), 4: (10, 0), 5: (15, 1), 6: (20, 3), 7: (26, 22), 8: (32, 224)}
+"""n -> least edges of two layers and the seconds of their proof, by ``python -m benchmarks.two_layers 8``."""
+
+
+def two_layers_table() -> str:
+    """Return the least edges of two layers beside those of hubs in place and of rerooting."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for n, (least, seconds) in LEAST_OF_TWO_LAYERS.items():
+            hubs = sperner_in_place(n, hubs_of_fewest_edges(n))
+            found = "-" if hubs is None else count_edges(hubs)
+            yield n, least, f"{seconds} s", found, edges_of_arities(n, 2)
+
+    return rows_of("n | E(n, 2), proved by HiGHS | in | hubs in place | rerooting", rows())
+
+
 def gates_table() -> str:
     """Return, for each contract, OR gates read directly, of the best construction, and the bound."""
 
@@ -140,8 +158,8 @@ def layers_table() -> str:
         for n in (64, 248, 252, 300, 512, 1024, 2048):
             contracts = replace(leave_one_out(n=n, layers=2), weights=weights)
             raw = n * (weights.position + weights.kv) + weights.pair * n * (n - 1)
-            hubs = best_hubs(n, weights)
-            structure = sperner_in_place(n, hubs)
+            hubs = hubs_of_least_cost(n, weights)
+            structure = sperner_with_late_tokens(n, hubs)
             in_place = measure(structure, contracts).cost if structure else np.inf
             bound = leave_one_out_by_layers(n, weights)
             share = min(raw, in_place) / bound - 1
@@ -154,117 +172,8 @@ def layers_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "leave-one-out": leave_one_out_table,
     "gates": gates_table,
+    "two-layers": two_layers_table,
     "layers": layers_table,
-}
-
-COLUMN, ROW, LEFT, TOP = 46, 92, 70, 34
-RAW, MIXED = "#b0bec5", "#3949ab"
-
-
-def draw_layers(structure: Structure, order: list[int], names: list[str]) -> str:
-    """Return a picture of positions by layers: a grey line is a read of a token, a blue one of what others have read.
-
-    Parameters
-    ----------
-    structure : Structure
-    order : list of int
-        Positions from left to right.
-    names : list of str
-        Their names, in the same order.
-    """
-    layers, column = len(structure.reads), {position: i for i, position in enumerate(order)}
-    width, height = LEFT + COLUMN * len(order) + 10, TOP + ROW * layers + 40
-
-    def at(position: int, layer: int) -> tuple[int, int]:
-        return LEFT + COLUMN * column[position], TOP + ROW * (layers - layer)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-        ' font-family="sans-serif" font-size="11">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-    ]
-    has_read = np.zeros(structure.size, bool)
-    for layer, reads in enumerate(structure.reads, start=1):
-        y = TOP + ROW * (layers - layer)
-        parts.append(f'<text x="6" y="{y + 4}">layer {layer}</text>')
-        for query, key in zip(reads.query.tolist(), reads.key.tolist(), strict=True):
-            (x1, y1), (x2, y2) = at(key, layer - 1), at(query, layer)
-            colour = f'stroke="{MIXED}" stroke-width="1.6"' if has_read[key] else f'stroke="{RAW}" stroke-width="1"'
-            bend = f"M{x1} {y1}C{x1} {y1 - ROW // 2} {x2} {y2 + ROW // 2} {x2} {y2}"
-            parts.append(f'<path d="{bend}" fill="none" {colour}/>')
-        has_read[reads.query] = True
-    parts += list(_dots(structure, order, names, at))
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _dots(
-    structure: Structure, order: list[int], names: list[str], at: Callable[[int, int], tuple[int, int]]
-) -> Iterator[str]:
-    """Yield the states that read or are read, and the names below them."""
-    layers = len(structure.reads)
-    for position, name in zip(order, names, strict=True):
-        x, y = at(position, 0)
-        yield f'<text x="{x}" y="{y + 22}" text-anchor="middle">{name}</text>'
-        for layer in range(layers + 1):
-            reads = layer > 0 and position in structure.reads[layer - 1].query
-            is_read = layer < layers and position in structure.reads[layer].key
-            if reads or is_read:
-                x, y = at(position, layer)
-                fill = "#ef6c00" if structure.element[position] < 0 else MIXED
-                yield f'<circle cx="{x}" cy="{y}" r="5" fill="{fill}"/>'
-
-
-def draw_hole() -> str:
-    """Return the expanding hole of 9 tokens with reaches 1 and 3; only what the middle target uses is drawn."""
-    n, middle = 9, 4
-    place = np.arange(n)
-    structure = expanding_hole(Sites(place, place, abs(place[:, None] - place)), [1, 3])
-    only = replace(structure, target=structure.target[[middle]])
-
-    kept = prune(only, "layered")
-    tokens = np.flatnonzero(kept.element >= 0).tolist()
-    blanks = np.flatnonzero(kept.element < 0).tolist()
-    sites = [int(k) for k in range(n) if k == middle or _serves(structure, middle, k)]
-    named = [(int(kept.element[p]), f"u{kept.element[p]}", p) for p in tokens]
-    named += [(k, f"p{k}", p) for k, p in zip(sites, blanks, strict=True)]
-    named.sort(key=lambda entry: entry[0])
-    return draw_layers(kept, [p for _, _, p in named], [name for _, name, _ in named])
-
-
-def _serves(structure: Structure, middle: int, k: int) -> bool:
-    """Return whether the query of the middle target reads the query k in some layer, directly."""
-    size = structure.size - len(structure.target)
-    return any(bool(((r.query == size + middle) & (r.key == size + k)).any()) for r in structure.reads)
-
-
-def draw_rerooting() -> str:
-    """Return in-place rerooting of 8 tokens in four layers, each blank beside its token."""
-    n = 8
-    structure = reroot(rerooted_tree(n, 4), n, 4)
-    order = [position for k in range(n) for position in (k, n + k)]
-    return draw_layers(structure, order, [name for k in range(n) for name in (f"u{k}", f"p{k}")])
-
-
-def draw_sperner() -> str:
-    """Return the Sperner mask of 6 tokens and four hubs, as two layers."""
-    structure = layer_by_layer(sperner(6), 2)
-    size = structure.size
-    hubs = [p for p in range(size) if structure.element[p] >= 0 and p in structure.reads[0].query]
-    tokens = [p for p in range(size) if structure.element[p] >= 0 and p not in hubs]
-    blanks = [p for p in range(size) if structure.element[p] < 0]
-    name = {p: f"u{structure.element[p]}" for p in tokens}
-    name |= {p: f"u{structure.element[p]} h{i}" for i, p in enumerate(hubs)} | {
-        p: f"p{i}" for i, p in enumerate(blanks)
-    }
-    # a query, a hub and a token in turn: they lie in different layers
-    order = [p for group in zip_longest(blanks, hubs, tokens) for p in group if p is not None]
-    return draw_layers(structure, order, [name[p] for p in order])
-
-
-PICTURES: dict[str, Callable[[], str]] = {
-    "discovery-hole.svg": draw_hole,
-    "discovery-rerooting.svg": draw_rerooting,
-    "discovery-sperner.svg": draw_sperner,
 }
 
 
@@ -282,7 +191,7 @@ def stale_files() -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
     stale = [PAGE.name] if page_with_tables(text) != text else []
     for name, draw in PICTURES.items():
-        path = HERE / "gallery" / name
+        path = HERE / name
         stale += [name] * (not path.exists() or path.read_text(encoding="utf-8") != draw())
     return stale
 
@@ -293,4 +202,4 @@ if __name__ == "__main__":
         sys.exit(f"out of date: {', '.join(names)}; run python docs/discovery.py" if names else 0)
     PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for picture, draw_picture in PICTURES.items():
-        (HERE / "gallery" / picture).write_text(draw_picture(), encoding="utf-8")
+        (HERE / picture).write_text(draw_picture(), encoding="utf-8")

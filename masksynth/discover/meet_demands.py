@@ -53,13 +53,24 @@ class _Extended:
         self.states = [integers(unpack(states, count)) for states in contexts(structure, contracts)]
         self.reads = [set(zip(r.query.tolist(), r.key.tolist(), strict=True)) for r in structure.reads]
         self.is_read = {key for table in self.reads for _, key in table}
+        if self.is_one:
+            self._free_targets()
+
+    def _free_targets(self) -> None:
+        """Give targets that others read in the one mask a position of their own, which reads what theirs reads."""
+        for index, position in enumerate(self.target):
+            if position in self.is_read:
+                keys = [key for query, key in self.reads[0] if query == position]
+                self.target[index] = self._add_position(self.element[position], self.states[-1][position])
+                self.reads[0] |= {(self.target[index], key) for key in keys}
 
     def structure(self) -> Structure:
         """Return what it has become."""
         size = len(self.element)
         pairs = [np.array(sorted(table), np.int64).reshape(-1, 2) for table in self.reads]
         tables = tuple(Reads.of_pairs(table[:, 0], table[:, 1], size) for table in pairs)
-        return replace(self.base, element=np.array(self.element, np.int64), reads=tables)
+        target = np.array(self.target, np.int64)
+        return replace(self.base, element=np.array(self.element, np.int64), reads=tables, target=target)
 
     def _before_last(self, position: int) -> int:
         """Return what a read of a position in the last layer brings; of one mask, what it brings in the end."""

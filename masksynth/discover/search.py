@@ -40,7 +40,7 @@ class Elite:
 
     def pick(self, number: int) -> Start | None:
         """Return the circuit from which a round begins; None: from new ones."""
-        if number % 8 == 1 or not self.starts:
+        if number % 8 == 0 or not self.starts:
             return None
         return self.starts[(number // 2) % len(self.starts) if number % 2 else 0]
 

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import re
 
+from benchmarks.two_layers import least_edges
 from masksynth.discover.bounds import bounds_of
 from tests.discover.test_bounds import cases
 from tests.docs.pages import DOCS, agrees, blocks
@@ -19,6 +20,12 @@ SPEC.loader.exec_module(script)
 
 def test_tables_and_pictures_are_up_to_date():
     assert script.stale_files() == [], "run python docs/discovery.py"
+
+
+def test_least_edges_of_two_layers_are_found_again():
+    for n in (3, 4, 5):
+        answer = least_edges(n)
+        assert answer.edges == answer.bound == script.LEAST_OF_TWO_LAYERS[n][0]
 
 
 def test_a_changed_number_is_named(monkeypatch):

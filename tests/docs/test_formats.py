@@ -25,7 +25,7 @@ from masksynth.tasks.instance_files import content_hash, schema
 from masksynth.verify.check_forms import form_shapes
 from tests.docs.pages import DOCS, ROOT, agrees, blocks, shell
 
-ELSEWHERE = {"fact", "unreachable", "flops", "format", "file", "table", "bytes", "arrays", "cost"}
+ELSEWHERE = {"fact", "rows", "reason", "unreachable", "flops", "format", "file", "table", "bytes", "arrays", "cost"}
 """Keys that these commands print in other cases."""
 SAMPLES = ROOT / "tests/pack/data/reasoning_calls.jsonl.gz"
 
@@ -214,7 +214,12 @@ def test_limits_are_those_of_the_code():
 def test_keys_of_every_json_output(answer):
     said = {named(cells[0])[0]: named(cells[1]) for cells in table("## Output of --json")}
     shell("masksynth new causal_lm --n 5 | masksynth solve - --sparse --layers 2 --quiet -o thin --proof proof", answer)
+    (block,) = [block for block in PAGE if block.title == "contracts.json"]
+    (answer / "contracts.json").write_text(block.text)
     found = {
+        "families": "masksynth contracts --json",
+        "discover": "masksynth discover contracts.json -o found --quiet; masksynth discover contracts.json --json",
+        "contracts": "masksynth verify contracts.json found --json",
         "sparsify": "masksynth sparsify thin --layers 2 --json",
         "check-proof": "masksynth check-proof proof --json",
         "verify": "masksynth verify instance.json answer --json",
@@ -236,7 +241,8 @@ def test_keys_of_every_json_output(answer):
     for command, line in found.items():
         value = json.loads(printed(line, answer))
         keys = list(value[0] if isinstance(value, list) else value)
-        assert [key for key in dict.fromkeys(said[command]) if key not in ELSEWHERE] == keys, command
+        listed = [key for key in dict.fromkeys(said[command]) if key in keys or key not in ELSEWHERE]
+        assert listed == keys, command
     shown = shell(
         'sed \'s/MASK/b/; s/"carries": \\[\\]/"carries": ["b"]/\' instance.json | masksynth solve - --json', answer
     )

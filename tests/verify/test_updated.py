@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,20 @@ def test_a_row_without_itself_is_not_alone() -> None:
         verify(Instance(family, "t"), replace(merged, updated=updated))
 
 
+def test_the_witness_names_another_key_wherever_it_is() -> None:
+    """Position q attends to a neighbour before or after itself, in one interval with it."""
+    nodes = tuple(Node(name, name, 0) for name in "abc")
+    for keys, other in (("bc", 2), ("ab", 0), ("abc", 0)):
+        rows = {"a": ("a",), "b": tuple(keys), "c": ("c",)}
+        predict = tuple(Prediction(name, name + "!") for name in "abc")
+        instance = Instance(TaskFamily((Task("t", nodes, (rows,), predict),)), "t")
+        merged = merge(instance)
+        assert [merged.embeddings["t"][name] for name in "abc"] == [0, 1, 2]
+        updated = np.array([[True, False, True]])
+        with pytest.raises(WrongAnswer, match=f"position 1 is not updated, but it attends to position {other} there"):
+            verify(instance, replace(merged, updated=updated))
+
+
 def test_a_pattern_longer_or_shorter_than_the_layers() -> None:
     nodes = (Node("a", "a", 0), Node("m", "M", 1, carries=()))
     rows: dict[str, tuple[str, ...]] = {"a": ("a",), "m": ("a", "m")}
@@ -186,3 +201,43 @@ def test_large_masks_stored_as_intervals(tmp_path: Path) -> None:
     folder = write_answer(tmp_path / "out", document_of(merged), replace(merged, updated=updated))
     assert "updated" in verify_folder(instance, folder).checks
     np.testing.assert_array_equal(read_merged(folder).updated, updated)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_planted_faults_in_random_tasks(seed: int) -> None:
+    """Some rows hold themselves alone: an update is refused as skipped iff a row of a layer without it holds more."""
+    draw = random.Random(seed)
+    size, tables, layers = draw.randrange(1, 7), draw.randrange(1, 4), draw.choice([None, 1, 2, 5])
+    names = [f"q{index}" for index in range(size)]
+    rows: list[dict[str, tuple[str, ...]]] = [{} for _ in range(tables)]
+    for table in rows:
+        for name in names:
+            others = [key for key in names if key != name and draw.random() < 0.4] if draw.random() < 0.5 else []
+            own = [name] if draw.random() < 0.9 or not others else []
+            table[name] = (*own, *others)
+    nodes, predict = tuple(Node(name, name, 0) for name in names), tuple(Prediction(name, f"{name}!") for name in names)
+    instance = Instance(TaskFamily((Task("t", nodes, tuple(rows), predict),)), "t", layers=layers)
+    merged = merge(instance)
+    place = merged.embeddings["t"]
+    for chance in (0.2, 0.8, 1.0):
+        updated = np.array([[draw.random() < chance for _ in names] for _ in range(layers or 1)])
+        skipped = [
+            (layer, name)
+            for layer in range(len(updated))
+            for number, table in enumerate(rows)
+            for name in names
+            if (layers is None or layer % tables == number)
+            and not updated[layer, place[name]]
+            and table[name] != (name,)
+        ]
+        if not skipped:
+            assert "updated" in verify(instance, replace(merged, updated=updated)).checks
+            continue
+        with pytest.raises(WrongAnswer) as error:
+            verify(instance, replace(merged, updated=updated))
+        assert error.value.requirement == "updated"
+        facts = [
+            f"position {place[name]} is not updated" + ("," if layers is None else f" in layer {layer + 1},")
+            for layer, name in skipped
+        ]
+        assert any(fact in str(error.value) for fact in facts)

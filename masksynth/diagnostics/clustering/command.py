@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from masksynth.errors import InvalidInstance, Unsupported
-from masksynth.mask.check_rows import format_intervals
-from masksynth.mask.csr import run_starts
+from masksynth.errors import Unsupported
 from masksynth.terminal import (
     BATCH,
     JSON,
@@ -24,27 +21,41 @@ from masksynth.terminal import (
     print_json,
     printable,
     progress,
-    read,
     to_the_end,
 )
 
 if TYPE_CHECKING:
-    from masksynth.diagnostics.clustering import Clustering, Group
-    from masksynth.mask import Mask
+    from masksynth.diagnostics.clustering.command_inputs import Inputs
 
-GROUPS = 8
-"""Maximum number of groups that are printed."""
+FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("subject", required=False, metavar="[MASK]")
+@click.argument("subjects", nargs=-1, metavar="[MASK]...")
 @click.option("--causal", type=click.IntRange(1, 8192), metavar="N", help="Use the causal mask of N positions.")
+@click.option(
+    "--window", type=click.IntRange(1), multiple=True, metavar="W", help="Also a causal window of W; repeatable."
+)
+@click.option("--prefix", type=click.IntRange(1), multiple=True, metavar="P", help="Also a prefix-LM of P; repeatable.")
 @LENGTH
 @BATCH
 @click.option(
-    "--beta", type=click.FloatRange(0, min_open=True), default=9.0, show_default=True, help="Inverse temperature."
+    "--beta",
+    type=click.FloatRange(0, min_open=True),
+    help="Inverse temperature [default: 9; that of the head with --head].",
 )
-@click.option("--dim", type=click.IntRange(2, 4096), default=3, show_default=True, help="Dimension; 2 is the circle.")
+@click.option(
+    "--dim",
+    type=click.IntRange(2, 4096),
+    help="Dimension; 2 is the circle [default: 3, or that of the matrices].",
+)
+@click.option("--query", metavar="Q", help="A .npy file, or numbers of a diagonal: 3,2,1 [default: the identity].")
+@click.option("--key", metavar="K", help="As --query.")
+@click.option("--value", metavar="V", help="As --query.")
+@click.option("--model", type=FILE, help="A checkpoint; alone: the spectra of V of all its heads.")
+@click.option("--layer", type=click.IntRange(0), help="Layer of --model, from 0.")
+@click.option("--head", type=click.IntRange(0), help="Take Q, K, V from this head of --layer.")
+@click.option("--text", help="Start from the states of these tokens as they enter --layer.")
 @click.option("--seeds", type=click.IntRange(1, 100_000), default=8, show_default=True, help="Number of random starts.")
 @click.option(
     "--time",
@@ -67,172 +78,85 @@ GROUPS = 8
 @JSON
 @QUIET
 def clustering(
-    subject: str | None,
-    causal: int | None,
-    length: int | None,
-    batch: int | None,
-    beta: float,
-    dim: int,
-    seeds: int,
-    time: float,
-    seed: int,
-    plot: Path | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
+    subjects: tuple[str, ...], plot: Path | None, force: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:
     """Simulate how fast the positions of MASK collapse if attention alone moves them (arXiv 2411.04990).
 
     MASK is a mask file, the folder of an answer or of packed batches, or package.module:mask_mod; without it, give
-    --causal N.
+    --causal N, or --model. Several masks are compared.
 
     \b
     masksynth diagnose clustering out
     masksynth diagnose clustering mask.npy --beta 64 --dim 2 --seeds 64 -o clusters.svg
     masksynth diagnose clustering --causal 200 --beta 64 --dim 2 --time 150
+    masksynth diagnose clustering --causal 64 --window 8 --prefix 16 out -o compared.svg
+    masksynth diagnose clustering --causal 32 --value 3,2,1
+    masksynth diagnose clustering --model checkpoint
+    masksynth diagnose clustering --model checkpoint --layer 2 --head 3 --text "Who sees whom?"
 
     Positions start at random on a sphere and turn towards what they attend to (Q = K = V = I). Prints clusters over
     time, how many positions the Renyi centres of the start capture, and for positions that follow the same roots how
-    fast they gather and whether that is a theorem, a conjecture or open.
+    fast they gather and whether that is a theorem, a conjecture, open or refuted.
     """
-    from masksynth.diagnostics.clustering import diagnose
-
     if find_spec("scipy") is None:
         raise Unsupported("clustering needs scipy; pip install 'masksynth[diagnose]'")
-    if (subject is None) == (causal is None):
-        fact = "neither a mask nor --causal N is given" if subject is None else "both a mask and --causal N are given"
-        raise InvalidInstance(fact, "", "give one of them")
+    from masksynth.diagnostics.clustering.command_inputs import read_inputs, wants_spectra
+
+    named = [path for path in (*subjects, options["model"]) if path is not None]
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
-        check_picture(plot, force, input_files(subject))
-    mask, name = _read_mask(subject, causal, length, batch)
-    with progress(f"moving {mask.size:,} positions from {count(seeds, 'start')} ...", quiet):
-        result = diagnose(mask, beta=beta, dim=dim, seeds=seeds, time=time, seed=seed, paths=plot is not None)
+        check_picture(plot, force, [file for path in named for file in input_files(str(path))])
     with to_the_end():
+        if wants_spectra(subjects, options):
+            record, lines = _spectra(options["model"], plot, force)
+        else:
+            record, lines = _diagnose(read_inputs(subjects, options), options, plot, force, quiet)
         if as_json:
-            print_json({"diagnosis": "clustering", "subject": name, **result.record()})
+            print_json(record)
         elif not quiet:
-            lines = [f"{plain(name)}: {_head(result)}", *(f"  {line}" for line in _format(result))]
-            click.echo("\n".join(lines))
+            written = [f"written to {printable(str(plot))}"] if plot is not None else []
+            click.echo("\n".join([*lines, *written]))
+
+
+def _spectra(model: Path, plot: Path | None, force: bool) -> tuple[dict[str, Any], list[str]]:
+    """Return the record and the lines for all heads of a checkpoint."""
+    from masksynth.diagnostics.clustering.model_heads import head_spectra
+    from masksynth.diagnostics.clustering.report_text import spectra_lines
+
+    found = head_spectra(model)
+    if plot is not None:
+        from masksynth.diagnostics.clustering.more_figures import write_spectra
+
+        write_spectra(found, plot, title=plain(model.name), force=force)
+    record = {"diagnosis": "spectra of V", "subject": str(model), "heads": [head.record() for head in found]}
+    return record, spectra_lines(str(model), found)
+
+
+def _diagnose(
+    inputs: Inputs, options: dict[str, Any], plot: Path | None, force: bool, quiet: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the record and the lines for one mask or several, and draw them."""
+    from masksynth.diagnostics.clustering.comparison import compare
+    from masksynth.diagnostics.clustering.report_text import comparison_lines, diagnosis_lines
+
+    run = {name: options[name] for name in ("seeds", "time", "seed")}
+    most = max(mask.size for mask in inputs.masks.values())
+    starts = count(inputs.starts or options["seeds"], "start")
+    with progress(f"moving {most:,} positions from {starts} ...", quiet):
+        results = compare(
+            inputs.masks, beta=inputs.beta, dim=inputs.dim, setting=inputs.setting, paths=plot is not None, **run
+        )
+    records = [{"diagnosis": "clustering", "subject": name, **each.record()} for name, each in results.items()]
+    if len(results) == 1:
+        ((name, result),) = results.items()
         if plot is not None:
             from masksynth.diagnostics.clustering.figure import write_clustering
 
             write_clustering(result, plot, title=plain(name), force=force)
-            if not quiet and not as_json:
-                click.echo(f"written to {printable(str(plot))}")
+        return records[0], diagnosis_lines(name, result)
+    if plot is not None:
+        from masksynth.diagnostics.clustering.more_figures import write_comparison
 
-
-def _read_mask(subject: str | None, causal: int | None, length: int | None, batch: int | None) -> tuple[Mask, str]:
-    from masksynth.diagnostics.clustering import causal_mask
-
-    if causal is not None:
-        return causal_mask(causal), f"causal {causal}"
-    named = read(subject or "", None, length, batch)
-    return named.mask, named.name
-
-
-def _head(result: Clustering) -> str:
-    run = f"beta {result.beta:g}, dimension {result.dim}, {count(result.seeds, 'start')}, time {result.time:g}"
-    return f"{count(result.positions, 'position')}, {run}"
-
-
-def _format(result: Clustering) -> list[str]:
-    """Return the diagnosis as lines of text."""
-    lines = [_clusters(result), _centres(result), *_captured(result)]
-    if result.parts > 1:
-        lines.append(f"the mask has {result.parts:,} connected components")
-    if result.empty:
-        lines.append(f"{count(result.empty, 'row')} empty: such a position attends to nothing and does not move")
-    if result.without_self:
-        rows = count(result.without_self, "row")
-        lines.append(f"{rows} without themselves: such a position follows the others with its full weight")
-    lines.append(_known(result))
-    for group in result.groups[:GROUPS]:
-        lines += _group(group, result)
-    if rest := result.groups[GROUPS:]:
-        positions = count(sum(len(group.positions) for group in rest), "position")
-        lines.append(f"and {count(len(rest), 'group')} more of {positions} (--json)")
-    return lines
-
-
-def _clusters(result: Clustering) -> str:
-    """Return the number of clusters at the start, at about 1 % and 10 % of the time, and at the end."""
-    near = [
-        min(range(len(result.times)), key=lambda i: abs(result.times[i] - result.time * share)) for share in (0.01, 0.1)
-    ]
-    moments = dict.fromkeys([0, *near, -1])
-    counts = ", ".join(f"{result.clusters.mean[i]:.1f} at {result.times[i]:.3g}" for i in moments)
-    return f"clusters (neighbours within {result.angle:.3g} rad): {counts}"
-
-
-def _centres(result: Clustering) -> str:
-    if result.centres is None or result.strong is None:
-        return f"no centres: their distance 4 / sqrt(beta) = {result.delta:.3g} exceeds pi; give a beta of 1.63 or more"
-    text = (
-        f"centres of the start at distance {result.delta:.3g}: {result.centres:.1f} Renyi, {result.strong:.1f} strong"
-    )
-    if result.expected_strong is None:
-        return text
-    full = "" if result.expected_renyi is None else f", {result.expected_renyi:.1f} Renyi on a full circle"
-    return f"{text} (expected: {result.expected_strong:.1f} strong{full})"
-
-
-def _captured(result: Clustering) -> list[str]:
-    if not result.captured:
-        return []
-    captured = dict(result.captured)
-    renyi, strong = (captured[name].mean for name in ("renyi", "strong"))
-    shares = f"{renyi[0]:.0%} at 0, {renyi[-1]:.0%} at the end; of a strong one {strong[0]:.0%}, {strong[-1]:.0%}"
-    return [f"within {result.radius:.3g} of a centre: {shares}"]
-
-
-def _known(result: Clustering) -> str:
-    """Return for how many positions the limit in infinite time is known, at any beta."""
-    sums = dict.fromkeys(("theorem", "conjecture", "open"), 0)
-    for group in result.groups:
-        sums[_certainty(group, result)] += len(group.positions)
-    texts = [f"a theorem for {count(sums['theorem'], 'position')}"]
-    texts += [f"a conjecture for {sums['conjecture']:,}"] if sums["conjecture"] else []
-    texts += [f"open for {sums['open']:,}"] if sums["open"] else []
-    return f"limit: {', '.join(texts if len(texts) > 1 else [*texts, 'that is all'])}"
-
-
-def _certainty(group: Group, result: Clustering) -> str:
-    """Return ``theorem``, ``conjecture`` or ``open``, for the starts of this run."""
-    from masksynth.diagnostics.clustering import meaning
-
-    if group.hemisphere == result.seeds:
-        return "theorem"
-    text = meaning(group.status, result.dim)
-    return next(word for word in ("theorem", "conjecture", "open") if text.startswith(word))
-
-
-def _group(group: Group, result: Clustering) -> list[str]:
-    """Return the lines about one group of positions."""
-    from masksynth.diagnostics.clustering import FIXED, meaning
-
-    roots = f"{', '.join(map(str, group.roots[:4]))}{', ...' if len(group.roots) > 4 else ''}"
-    head = f"{count(len(group.positions), 'position')} ({format_intervals(_intervals(group.positions))})"
-    if group.status == FIXED:
-        return [f"{head}: {meaning(FIXED, result.dim)}"]
-    when = "less than half of them so far" if group.half is None else f"half of them from time {group.half:.3g}"
-    near = f"{group.gathered[-1]:.0%} within {result.angle:.3g} rad, {when}"
-    known = [meaning(group.status, result.dim), *_hemispheres(group, result)]
-    noun = "root" if len(group.roots) == 1 else "roots"
-    return [f"{head} of {noun} {roots}: {near}", *(f"  {line}" for line in known)]
-
-
-def _hemispheres(group: Group, result: Clustering) -> list[str]:
-    if group.hemisphere is None:
-        return []
-    name = "half" if result.dim == 2 else "hemisphere"
-    return [f"in an open {name}, so that the theorem holds: {group.hemisphere:,} of {count(result.seeds, 'start')}"]
-
-
-def _intervals(positions: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Return ascending positions as half-open intervals."""
-    array = np.asarray(positions, np.int64)
-    starts = np.flatnonzero(run_starts(array - np.arange(len(array))))
-    ends = np.append(starts[1:], len(array))[: len(starts)] - 1
-    return list(zip(array[starts].tolist(), (array[ends] + 1).tolist(), strict=True))
+        write_comparison(results, plot, force=force)
+    return {"diagnosis": "clustering of several masks", "masks": records}, comparison_lines(results)

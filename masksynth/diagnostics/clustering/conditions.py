@@ -87,6 +87,29 @@ def stays(angles: ArrayLike, centre: int, horizon: float, beta: float, c: float,
     )
 
 
+def stays_until(centre: int, beta: float, c: float, epsilon: float) -> float:
+    """Return the T up to which Lemma 5.1 keeps a token in place: epsilon c beta^(-1/2) / (s h(c beta^(-1/2))).
+
+    It counts only for a token that is farther than c (1 + 2 epsilon) beta^(-1/2) from every earlier one, with c
+    beta^(-1/2) beyond the peak of h. It grows as exp(c^2 / 2), which for a fixed angle is exponential in beta.
+
+    Parameters
+    ----------
+    centre : int
+        A position, counted from 0; s = centre + 1.
+    beta, c, epsilon : float
+        Positive.
+
+    Examples
+    --------
+    >>> until = stays_until(1, 64.0, 4.0, 0.1)
+    >>> round(until, 1), stays([0.0, 1.0], 1, 0.99 * until, 64.0, 4.0, 0.1).holds
+    (131.8, True)
+    """
+    unit = _unit(beta, c=c, epsilon=epsilon)
+    return float(epsilon * c * unit / ((centre + 1) * interaction(c * unit, beta)))
+
+
 def captures_all(
     fixed: ArrayLike, n: int, beta: float, c: float, epsilon: float, multiplicity: Sequence[float] | None = None
 ) -> Verdict:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Float64Array
@@ -14,6 +15,10 @@ DEGREE = 40
 """Degree of the polynomial that represents the parking function on an interval of length 1."""
 FAR = 60
 """Beyond this length the parking function is its asymptote to all digits."""
+
+AT_ONCE = 2**20
+"""Pairs of points that are compared at once."""
+ROUNDING = 1e-15
 
 
 def cap_mass(delta: float, dim: int) -> float:
@@ -60,6 +65,54 @@ def expected_strong(delta: float, dim: int, n: int | None = None) -> float:
     if n < 1:
         raise InvalidInstance(f"expected a positive number of points, got {n}", "")
     return -float(np.expm1(n * np.log1p(-mass))) / mass if mass < 1 else 1.0
+
+
+def expected_strong_of_law(law: ArrayLike, delta: float, n: int | None = None) -> float:
+    """Return the expected number of strong Renyi centres among n independent draws from any law.
+
+    The law is given by m points of equal probability. With mu(x) its mass within angle delta of x, the number is the
+    integral of (1 - (1 - mu)^n) / mu; for n = None (infinitely many draws) that of 1 / mu. The latter is also the exact
+    mean over all orders of the m points, drawn without repetition: x is a strong centre iff it comes before the m mu(x)
+    - 1 others in its ball.
+
+    Parameters
+    ----------
+    law : (m, d)
+        Points other than 0; their directions count.
+    delta : float
+        Angle, 0 < delta <= pi.
+    n : int, optional
+
+    References
+    ----------
+    arXiv 2411.04990, lemma C.1, for n = None.
+
+    Raises
+    ------
+    InvalidInstance
+        If points are not finite or have no direction, or a number is out of range.
+
+    Examples
+    --------
+    Two points near one another, and one far from both.
+
+    >>> turn = np.array([0.0, 0.1, 2.0])
+    >>> points = np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+    >>> round(expected_strong_of_law(points, 0.5), 12), round(expected_strong_of_law(points, 0.5, 1), 12)
+    (2.0, 1.0)
+    """
+    points = np.asarray(law, np.float64)
+    if points.ndim != 2 or not points.size or not np.isfinite(points).all() or not points.any(axis=1).all():
+        raise InvalidInstance(f"expected finite points (m, d) other than 0, got shape {points.shape}", "")
+    if not 0 < delta <= np.pi or (n is not None and n < 1):
+        raise InvalidInstance(f"expected 0 < delta <= pi and n >= 1, got {delta:g} and {n}", "")
+    x = points / np.linalg.norm(points, axis=1, keepdims=True)
+    near = 2 - 4 * np.sin(delta / 2) ** 2  # twice the product of two unit vectors at angle delta
+    rows = max(1, AT_ONCE // len(x))
+    masses = [(2 * (x[k : k + rows] @ x.T) >= near - ROUNDING).mean(axis=1) for k in range(0, len(x), rows)]
+    mass = np.concatenate(masses)
+    shares = 1.0 if n is None else -np.expm1(n * np.log1p(-np.minimum(mass, 1 - ROUNDING)))
+    return float((shares / mass).mean())
 
 
 def parking_constant() -> float:

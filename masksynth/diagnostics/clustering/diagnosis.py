@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
-from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong
+from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong, expected_strong_of_law
 from masksynth.diagnostics.clustering.interaction import check_beta
+from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarity
 from masksynth.diagnostics.clustering.root_groups import Group, groups
-from masksynth.diagnostics.clustering.roots import Following, following, meaning, parts
+from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
-from masksynth.diagnostics.clustering.simulate import starts, trajectories
+from masksynth.diagnostics.clustering.setting import Setting, given_start, given_weights
+from masksynth.diagnostics.clustering.simulate import trajectories
+from masksynth.diagnostics.clustering.statements import law_of
+from masksynth.diagnostics.clustering.value_spectrum import Spectrum, leading_space, spectrum_record, value_spectrum
+from masksynth.diagnostics.clustering.vector_field import Weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self, is_causal
@@ -40,7 +45,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Clustering:
-    """Result of simulating the particle system of a mask from random starts, with V = Q = K = I.
+    """Result of simulating the particle system of a mask from several starts.
 
     Parameters
     ----------
@@ -69,6 +74,18 @@ class Clustering:
         Largest first.
     paths : (n, moments, dim) nested tuples or None
         The first seed's trajectories, for a picture.
+    setting : str
+        Where Q, K, V and the starts are from; empty for Q = K = V = I and random starts.
+    value : Spectrum or None
+        Eigenvalues of V, None for V = I.
+    similarity : Curve or None
+        Mean inner product of two different positions over time: 1 is complete collapse.
+    lasting : tuple of Lasting or None
+        Of each start the state of several clusters that lasts longest, on a logarithmic scale of time.
+    first_centres : tuple of (str, tuple of int)
+        Positions that are Renyi and strong centres of the first start.
+    to_leading : tuple of float or None
+        Over time, for V other than I: the mean angle between a token and L, the span of the leading eigenvectors of V.
     """
 
     positions: int
@@ -94,12 +111,19 @@ class Clustering:
     captured: tuple[tuple[str, Curve], ...]
     groups: tuple[Group, ...]
     paths: tuple[Any, ...] | None = None
+    setting: str = ""
+    value: Spectrum | None = None
+    to_leading: tuple[float, ...] | None = None
+    similarity: Curve | None = None
+    lasting: tuple[Lasting | None, ...] = ()
+    first_centres: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the fields as JSON values, ``captured`` by name, and ``meaning``: what is known for each status."""
         result = asdict(self)
         result["captured"] = dict(result["captured"])
-        return {**result, "meaning": {group.status: meaning(group.status, self.dim) for group in self.groups}}
+        result["value"] = None if self.value is None else spectrum_record(self.value)
+        return {**result, "meaning": {group.status: group.meaning for group in reversed(self.groups)}}
 
 
 def diagnose(
@@ -111,8 +135,9 @@ def diagnose(
     time: float = 100.0,
     seed: int = 0,
     paths: bool = False,
+    setting: Setting | None = None,
 ) -> Clustering:
-    """Move the positions of a mask by attention from random starts, and report where they gather.
+    """Move the positions of a mask by attention, and report where they gather.
 
     Parameters
     ----------
@@ -123,13 +148,15 @@ def diagnose(
     dim : int
         Dimension of the space whose unit sphere contains the tokens, at least 2.
     seeds : int
-        Starts: independent uniform points.
+        Random starts: independent uniform points. Starts that are given count themselves.
     time : float
         How long, up to 100,000; a time of 1 is a layer whose step is 1.
     seed : int
         Seed of the random starts.
     paths : bool
         Keep trajectories of the first seed, for a picture.
+    setting : Setting, optional
+        Q, K, V and points to start from [default: Q = K = V = I, random starts].
 
     Raises
     ------
@@ -149,8 +176,9 @@ def diagnose(
     result = following(mask)
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time
-    start = starts(seeds, mask.size, dim, seed)
-    x = trajectories(mask, start, times, beta=beta)
+    start, given = given_start(setting, mask, dim, seeds, seed), given_weights(setting, dim)
+    x = _moved(mask, start, times, beta, given)
+    counts = clusters(x, ANGLE)
     delta, causal = float(4 / np.sqrt(beta)), mask == causal_mask(mask.size)
     order = scan_order(mask, result)
     sees = result.sees[np.ix_(order, order)]
@@ -164,7 +192,7 @@ def diagnose(
         parts=parts(mask),
         beta=float(beta),
         dim=dim,
-        seeds=seeds,
+        seeds=len(start),
         seed=seed,
         time=float(time),
         delta=delta,
@@ -172,15 +200,46 @@ def diagnose(
         angle=ANGLE,
         causal=causal,
         times=tuple(times.tolist()),
-        clusters=curve(clusters(x, ANGLE).T),
+        clusters=curve(counts.T),
         centres=means.get("renyi"),
         strong=means.get("strong"),
-        expected_strong=expected_strong(delta, dim, mask.size) if kept and causal else None,
-        expected_renyi=_expected_renyi(delta, mask.size) if kept and causal and dim == 2 else None,
+        expected_strong=_expected_strong(delta, start, setting) if kept and causal else None,
+        expected_renyi=_expected_renyi(delta, start, setting) if kept and causal and dim == 2 else None,
         captured=_captures(x[:, :, order], kept, delta / 4, sees),
-        groups=groups(x, times, result, ANGLE),
+        groups=groups(x, times, result, ANGLE, law_of(beta, given)),
         paths=_nested(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
+        similarity=curve(similarity(x).T),
+        lasting=tuple(lasting(each, times) for each in counts),
+        first_centres=tuple((name, _places(order[which[0]])) for name, which in kept.items()),
+        **_of_setting(setting, given, x),
     )
+
+
+def _places(positions: NDArray[np.intp]) -> tuple[int, ...]:
+    return tuple(sorted(positions.tolist()))
+
+
+def _moved(mask: Mask, start: Float64Array, times: Float64Array, beta: float, given: Weights) -> Float64Array:
+    """Return trajectories; Q = K = V = I are not passed on, so that the circle is integrated by angles."""
+    eye = np.eye(start.shape[-1])
+    named = {name: getattr(given, name) for name in given._fields if not np.array_equal(getattr(given, name), eye)}
+    return trajectories(mask, start, times, beta=beta, **named)
+
+
+def _of_setting(setting: Setting | None, given: Weights, x: Float64Array) -> dict[str, Any]:
+    """Return the fields that only a setting has."""
+    if setting is None:
+        return {}
+    if np.array_equal(given.value, np.eye(len(given.value))):
+        return {"setting": setting.name}
+    space = leading_space(given.value)
+    inside = np.minimum(np.linalg.norm(x @ space, axis=-1), 1.0)
+    far = np.arccos(inside).mean(axis=(0, 2))
+    return {
+        "setting": setting.name,
+        "value": value_spectrum(given.value),
+        "to_leading": tuple(np.round(far, 6).tolist()),
+    }
 
 
 def scan_order(mask: Mask, result: Following) -> NDArray[np.intp]:
@@ -210,10 +269,17 @@ def _nested(values: list[Any]) -> tuple[Any, ...]:
     return tuple(_nested(value) if isinstance(value, list) else value for value in values)
 
 
-def _expected_renyi(delta: float, n: int) -> float | None:
-    """Return the Renyi centres of a full circle, or None where n positions cannot fill one."""
+def _expected_strong(delta: float, start: Float64Array, setting: Setting | None) -> float:
+    """Return the expected number for random starts; for given ones the mean over all orders of their points."""
+    if setting is None or setting.start is None:
+        return expected_strong(delta, start.shape[2], start.shape[1])
+    return float(np.mean([expected_strong_of_law(points, delta) for points in start]))
+
+
+def _expected_renyi(delta: float, start: Float64Array, setting: Setting | None) -> float | None:
+    """Return the Renyi centres of a full circle, or None where so many random positions cannot fill one."""
     result = expected_renyi_circle(delta)
-    return result if result <= n else None
+    return result if result <= start.shape[1] and (setting is None or setting.start is None) else None
 
 
 def _captures(

@@ -112,9 +112,34 @@ def _paths(axes: Axes, result: Clustering) -> None:
     places = np.unique(np.concatenate([np.array(roots, int), spread]))
     which = np.flatnonzero(np.isin(places, roots)).tolist()
     (circle_paths if result.dim == 2 else sphere_paths)(axes, x[places], np.array(result.times), which)
+    _centres(axes, x, result)
     shown = "paths" if len(places) == result.positions else f"{len(places)} of {result.positions:,} paths"
     marks = "roots thick" if result.dim == 2 else "ends: dots, roots: crosses"
     axes.set_title(f"the first start, {shown} ({marks})")
+
+
+def _centres(axes: Axes, x: Float64Array, result: Clustering) -> None:
+    """Draw the centres of the first start over the paths: strong ones filled, other Renyi centres hollow.
+
+    On the circle they are followed to the end; on the sphere they are marked where they begin.
+    """
+    found = dict(result.first_centres)
+    strong = [place for place in found.get("strong", ()) if place < len(x)]
+    others = [place for place in found.get("renyi", ()) if place < len(x) and place not in strong]
+    for places, fill, dash, label in ((strong, "black", "-", "strong centres"), (others, "none", ":", "Renyi centres")):
+        if result.dim == 2 and places:
+            turn = np.arctan2(x[places, :, 1], x[places, :, 0])
+            turn = np.where(np.abs(np.diff(turn, axis=1, prepend=turn[:, :1])) > np.pi, np.nan, turn)
+            axes.plot(result.times, turn.T, color="black", linewidth=0.9, linestyle=dash, zorder=4)
+            axes.plot(
+                np.zeros(len(places)), turn[:, 0], "o", color="black", markerfacecolor=fill, markersize=3, label=label
+            )
+        elif places:
+            seen = x[places, 0, :3] @ _view().T
+            front = seen[seen[:, 2] >= 0]
+            axes.plot(front[:, 0], front[:, 1], "^", color="black", markerfacecolor=fill, markersize=4, label=label)
+    if found:
+        axes.legend(frameon=False, loc="upper right", fontsize=6)
 
 
 def circle_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[int]) -> None:
@@ -129,7 +154,7 @@ def circle_paths(axes: Axes, x: Float64Array, times: Float64Array, roots: list[i
         )
         axes.plot(np.insert(times, cuts, np.nan), path, **{"linewidth": 0.6, **style})
     axes.set(ylabel="angle", ylim=(-np.pi, np.pi))
-    _over_time(axes, times)
+    over_time(axes, times)
 
 
 INKS = ("#37474f", "#0072b2", "#009e73", "#56b4e9", "#999999")
@@ -181,13 +206,17 @@ def _clusters(axes: Axes, result: Clustering) -> None:
             linestyle="--",
             label="Renyi centres expected, no room left",
         )
-    axes.set(yscale="log", ylabel="clusters", title=f"clusters: neighbours within {result.angle:.3g} rad")
-    most = max(result.clusters.high)
+    scale_counts(axes, max(result.clusters.high), result.angle)
+    over_time(axes, np.array(result.times))
+    axes.legend(frameon=False, loc="upper right")
+
+
+def scale_counts(axes: Axes, most: float, angle: float) -> None:
+    """Scale the axis of numbers of clusters logarithmically, with plain numbers as ticks."""
+    axes.set(yscale="log", ylabel="clusters", title=f"clusters: neighbours within {angle:.3g} rad")
     ticks = [step * 10**power for power in range(5) for step in (1, 2, 5) if step * 10**power <= most]
     axes.set_yticks(ticks, [str(tick) for tick in ticks])
     axes.set_yticks([], minor=True)
-    _over_time(axes, np.array(result.times))
-    axes.legend(frameon=False, loc="upper right")
 
 
 def _captured(axes: Axes, result: Clustering) -> None:
@@ -197,7 +226,7 @@ def _captured(axes: Axes, result: Clustering) -> None:
     axes.set(
         ylim=(0, 1.02), ylabel="share of positions", title=f"within {result.radius:.3g} rad of a centre of the start"
     )
-    _over_time(axes, np.array(result.times))
+    over_time(axes, np.array(result.times))
     if result.captured:
         axes.legend(frameon=False, loc="lower right")
     else:
@@ -211,7 +240,7 @@ def _gathered(axes: Axes, result: Clustering) -> None:
         label = f"{len(group.positions)} of {roots}: {group.status}"
         axes.plot(result.times, group.gathered, color=PALETTE[number % len(PALETTE)], linewidth=1.3, label=label)
     axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {result.angle:.3g} rad of all of a root")
-    _over_time(axes, np.array(result.times))
+    over_time(axes, np.array(result.times))
     if shown:
         axes.legend(frameon=False, loc="upper left")
 
@@ -224,7 +253,7 @@ def _curve(
     axes.plot(times, curve.mean, color=colour, linestyle=dash, linewidth=1.2, label=label)
 
 
-def _over_time(axes: Axes, times: Float64Array) -> None:
+def over_time(axes: Axes, times: Float64Array) -> None:
     """Scale the time axis by log(1 + t), so that it starts at 0 with room for early times."""
     axes.set_xscale("function", functions=(np.log1p, np.expm1))
     ticks = [0.0, *(float(10**power) for power in range(-1, 6) if 10**power <= times[-1])]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
-from masksynth.diagnostics.clustering.roots import FIXED, ONE_CLASS, Following
+from masksynth.diagnostics.clustering.roots import FIXED, Following
+from masksynth.diagnostics.clustering.statements import Law, Statement, statement
 from masksynth.mask.typing import BoolArray, Float64Array
 
 
@@ -31,8 +32,10 @@ class Group:
         The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is
         not reached.
     hemisphere : int or None
-        For ``one class``: the number of starts at which all that these positions see lies in an open hemisphere, so
-        that gathering is a theorem. None elsewhere, and where that would be too much to compute.
+        Where gathering in one point is no theorem and V = I: the number of starts at which all that these positions see
+        lies in an open hemisphere, so that it is one. None elsewhere, and where that would be too much to compute.
+    certainty, source, meaning : str
+        What is known of their limit: ``theorem``, ``conjecture``, ``open`` or ``refuted``; by whom; in words.
     """
 
     status: str
@@ -42,6 +45,9 @@ class Group:
     gathered: tuple[float, ...]
     half: float | None
     hemisphere: int | None
+    certainty: str
+    source: str
+    meaning: str
 
 
 def gaps(x: Float64Array, found: Following) -> Float64Array:
@@ -68,7 +74,7 @@ def _angle(square: Float64Array) -> Float64Array:
     return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(np.maximum(square, 0)) / 2, 1.0)), np.float64)
 
 
-def groups(x: Float64Array, times: Float64Array, found: Following, angle: float) -> tuple[Group, ...]:
+def groups(x: Float64Array, times: Float64Array, found: Following, angle: float, law: Law) -> tuple[Group, ...]:
     """Group positions by status and roots, the largest group first."""
     apart = gaps(x, found)
     roots = np.array(found.roots)
@@ -76,38 +82,39 @@ def groups(x: Float64Array, times: Float64Array, found: Following, angle: float)
     for place, status in enumerate(found.status):
         of = () if status == FIXED else tuple(roots[found.below[place]].tolist())
         by.setdefault((status, of), []).append(place)
-    made = [
-        _group(*known, places, apart[:, :, places], times, angle, _hemisphere(known[0], places, x, found))
-        for known, places in by.items()
-    ]
+    made = []
+    for (status, of), places in by.items():
+        size = int((found.leader == of[0]).sum()) if len(of) == 1 else 0
+        known = statement(status, x.shape[-1], law, size)
+        half = _hemisphere(known, law, of, places, x, found)
+        made.append(
+            Group(status, of, tuple(places), *_gathered(apart[:, :, places], times, angle), half, *_words(known))
+        )
     return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
 
 
-def _group(
-    status: str,
-    roots: tuple[int, ...],
-    places: list[int],
-    apart: Float64Array,
-    times: Float64Array,
-    angle: float,
-    half: int | None,
-) -> Group:
+def _words(known: Statement) -> tuple[str, str, str]:
+    return known.certainty, known.source, str(known)
+
+
+def _gathered(
+    apart: Float64Array, times: Float64Array, angle: float
+) -> tuple[tuple[float, ...], tuple[float, ...], float | None]:
+    """Return the mean angle and the share within ``angle`` over time, and the time of half of them."""
     inside = apart <= angle
     shares = inside.mean(axis=-1)
     late = np.median([_since(share >= 0.5, times) for share in shares])
-    return Group(
-        status,
-        roots,
-        tuple(places),
+    return (
         tuple(np.round(apart.mean(axis=(0, 2)), 6).tolist()),
         tuple(np.round(shares.mean(axis=0), 6).tolist()),
         float(late) if np.isfinite(late) else None,
-        half,
     )
 
 
-def _hemisphere(status: str, places: list[int], x: Float64Array, found: Following) -> int | None:
-    if status != ONE_CLASS:
+def _hemisphere(
+    known: Statement, law: Law, of: tuple[int, ...], places: list[int], x: Float64Array, found: Following
+) -> int | None:
+    if known.certainty == "theorem" or len(of) != 1 or law.value is None or law.value <= 0:
         return None
     return starts_in_hemispheres(x[:, 0], np.flatnonzero(found.sees[places].any(axis=0)))
 

@@ -1,4 +1,4 @@
-"""Find the roots that each position follows under a mask, and what is proved of its limit (V = I).
+"""Find the roots that each position follows under a mask, and the shape of what it sees (its status).
 
 A class is a set of positions that see each other at some depth. A class is minimal, a *root*, if its positions see
 nothing outside it. The *down-set* of a position is what it sees at any depth, itself included. The dynamics of a
@@ -18,33 +18,11 @@ from masksynth.mask import Mask
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets import closure, least_mutual
 
-FIXED, CHAIN, ONE_ROOT, FIXED_KEYS, ONE_CLASS, SEVERAL = (
-    "fixed",
-    "chain",
-    "one root",
-    "fixed keys",
-    "one class",
-    "several roots",
-)
-CYCLES = "several roots, cycles"
-MEANING = {
-    FIXED: "theorem: attends to nothing but itself and never moves",
-    CHAIN: "theorem (arXiv 2411.04990, 4.1): converges to the start of its root, for almost every start",
-    ONE_ROOT: "theorem (docs/clustering.md, B): converges to the start of its root, for almost every start",
-    FIXED_KEYS: "theorem (docs/clustering.md, D): converges, to a limit that depends on the start",
-    ONE_CLASS: "conjecture: gathers in one point; theorem (docs/clustering.md, C) if its down-set starts in an open "
-    "hemisphere",
-    SEVERAL: "conjecture: converges to one of several clusters",
-    CYCLES: "open: may move forever (docs/clustering.md, E)",
-}
-"""Status of a position -> what is known, for V = I; ONE_CLASS for d >= 3, the others for d >= 2; FIXED_KEYS for Q = K =
-I alone."""
-CIRCLE = (
-    "open on the circle: may stay twisted around it forever; theorem (docs/clustering.md, C) if its down-set starts in "
-    "an open half"
-)
-"""Known result for ONE_CLASS at d = 2."""
-PROVED = (FIXED, CHAIN, ONE_ROOT, FIXED_KEYS)
+FIXED, CHAIN, ONE_ROOT, FIXED_KEYS = "fixed", "chain", "one root", "fixed keys"
+COMPLETE, SYMMETRIC, RING, ONE_CLASS = "complete class", "symmetric class", "ring", "one class"
+CYCLES_ABOVE, SEVERAL, CYCLES = "one class, cycles above", "several roots", "several roots, cycles"
+LEAST_RING = 5
+"""Rings of fewer positions do not stay twisted around the circle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +40,7 @@ class Following:
     below : (n, roots) bool
         Which roots each position sees.
     status : tuple of n str
-        Keys of ``MEANING``.
+        Keys of ``MEANING``: the shape of the down-set, on which it depends which theorem applies.
     """
 
     sees: BoolArray
@@ -72,21 +50,8 @@ class Following:
     status: tuple[str, ...]
 
 
-def meaning(status: str, dim: int) -> str:
-    """Return what is known for a status in a dimension, beginning with "theorem", "conjecture" or "open".
-
-    Examples
-    --------
-    Rings of five and more may stay twisted round the circle, so that gathering is conjectured from the sphere on.
-
-    >>> [meaning(ONE_CLASS, dim).split(":")[0] for dim in (2, 3)]
-    ['open on the circle', 'conjecture']
-    """
-    return CIRCLE if dim == 2 and status == ONE_CLASS else MEANING[status]
-
-
 def following(mask: Mask) -> Following:
-    """Find for each position the roots that it follows, and the theorem that applies to it.
+    """Find for each position the roots that it follows, and the shape of its down-set.
 
     Raises
     ------
@@ -134,7 +99,7 @@ def parts(mask: Mask) -> int:
 def _status(
     direct: BoolArray, sees: BoolArray, of_class: Int64Array, roots: Int64Array, keys: Int64Array
 ) -> tuple[str, ...]:
-    """Return the strongest statement for each position; later assignments are stronger."""
+    """Return the strongest status of each position; later assignments are stronger."""
     down = sees.sum(axis=1)
     acyclic = ~(sees & (of_class > 1)).any(axis=1)
     full = ~(sees & (direct != sees).any(axis=1)).any(axis=1)
@@ -142,9 +107,31 @@ def _status(
     moves = keys > 0
     of_fixed = ~(direct & moves & ~np.eye(len(direct), dtype=bool)).any(axis=1)
     result = np.where(acyclic, SEVERAL, CYCLES).astype(object)
-    result[roots == 1] = ONE_CLASS
+    for shape, holds in _shapes(direct, sees, of_class, roots, keys).items():
+        result[holds] = shape
     result[of_fixed & (roots > 1)] = FIXED_KEYS
     result[acyclic & (roots == 1)] = ONE_ROOT
     result[acyclic & full & total] = CHAIN
     result[~moves] = FIXED
     return tuple(result.tolist())
+
+
+def _shapes(
+    direct: BoolArray, sees: BoolArray, of_class: Int64Array, roots: Int64Array, keys: Int64Array
+) -> dict[str, BoolArray]:
+    """Return which positions have one root, by the shape of that; all its positions see the same number of others."""
+    one = roots == 1
+    mutual = sees & sees.T
+    minimal = sees.sum(axis=1) == of_class
+    above = (sees & (~minimal & (of_class > 1))).any(axis=1)
+    one_way = (direct & mutual & ~direct.T).any(axis=1) & minimal
+    lacking = (keys != of_class - 1) & minimal
+    not_alone = ((keys != 1) | direct.diagonal() | (of_class < LEAST_RING)) & minimal
+    lacks_none, alone, both_ways = (~(sees & fault).any(axis=1) for fault in (lacking, not_alone, one_way))
+    return {
+        ONE_CLASS: one,
+        RING: one & alone,
+        SYMMETRIC: one & both_ways,
+        COMPLETE: one & lacks_none,
+        CYCLES_ABOVE: one & above,
+    }

@@ -27,7 +27,7 @@ SAFE = 600.0
 
 
 class Weights(NamedTuple):
-    """Q, K and V, each (d, d), for column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
+    """Q and K (m, d) and V (d, d), for column vectors: the score of key j for query k is beta <Q x_k, K x_j>."""
 
     query: Float64Array
     key: Float64Array
@@ -40,7 +40,7 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
     Raises
     ------
     InvalidInstance
-        If one is not a (d, d) array of finite numbers, or d is below 2.
+        If V is not (d, d), Q and K are not (m, d) with one m, a number is not finite, or d is below 2.
 
     Examples
     --------
@@ -49,19 +49,23 @@ def weights(dim: int, query: Any = None, key: Any = None, value: Any = None) -> 
     """
     if dim < 2:
         raise InvalidInstance(f"expected a dimension of at least 2, got {dim}", "")
-    given = {"query": query, "key": key, "value": value}
-    return Weights(*(_square(name, matrix, dim) for name, matrix in given.items()))
+    result = Weights(*(_matrix_of(*item, dim) for item in (("query", query), ("key", key), ("value", value))))
+    if len(result.value) != dim:
+        raise InvalidInstance(f"value: expected shape ({dim}, {dim}), got shape {result.value.shape}", "")
+    if len(result.query) != len(result.key):
+        raise InvalidInstance(f"query {result.query.shape} and key {result.key.shape} have different heights", "")
+    return result
 
 
-def _square(name: str, matrix: Any, dim: int) -> Float64Array:
+def _matrix_of(name: str, matrix: Any, dim: int) -> Float64Array:
     if matrix is None:
         return np.eye(dim)
     given = np.asarray(matrix)
     if given.dtype.kind not in "fiu":
-        raise InvalidInstance(f"expected d x d real numbers as {name}, got {given.dtype}", "")
+        raise InvalidInstance(f"expected a matrix of real numbers as {name}, got {given.dtype}", "")
     result = given.astype(np.float64)
-    if result.shape != (dim, dim) or not np.isfinite(result).all():
-        raise InvalidInstance(f"{name}: expected finite numbers of shape ({dim}, {dim}), got shape {result.shape}", "")
+    if result.ndim != 2 or not len(result) or result.shape[1] != dim or not np.isfinite(result).all():
+        raise InvalidInstance(f"{name}: expected finite numbers of shape (m, {dim}), got shape {result.shape}", "")
     return result
 
 

@@ -6,7 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from masksynth.diagnostics.symmetry.weight_store import INDEX
+from masksynth.diagnostics.symmetry.weight_store import INDICES, PICKLED
 from masksynth.errors import InvalidInstance
 from masksynth.subject import subject_kind
 
@@ -37,7 +37,7 @@ def is_checkpoint(subject: str) -> bool:
     False
     """
     path = Path(subject)
-    if path.name.endswith(INDEX):
+    if path.name.endswith(INDICES) or path.suffix in PICKLED:
         return path.exists()
     if path.is_dir():
         return not _is_mask_folder(path)

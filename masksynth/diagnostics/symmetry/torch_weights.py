@@ -13,12 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from masksynth.diagnostics.symmetry import GAMMA, Store, WeightDiagnosis, diagnose_weights, skew_query, symmetric_query
-from masksynth.diagnostics.symmetry.checkpoint_layout import Attention, attentions, read_parts
-from masksynth.diagnostics.symmetry.weight_store import Entry
+from masksynth.diagnostics.symmetry.attention_parts import Attention, read_parts
+from masksynth.diagnostics.symmetry.checkpoint_layout import attentions
+from masksynth.diagnostics.symmetry.torch_pickles import as_array, entry_of
 from masksynth.errors import InvalidInstance
-from masksynth.mask.typing import AnyArray
-
-DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
 def diagnose_module(
@@ -54,16 +52,14 @@ def diagnose_module(
 def store_of_module(module: nn.Module) -> Store:
     """Return the weights of a module by name, read on demand."""
     held: Mapping[str, Tensor] = module.state_dict()
-    entries = {
-        name: Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype))) for name, value in held.items()
-    }
-
-    def fetch(name: str) -> AnyArray:
-        result: AnyArray = held[name].detach().to("cpu", torch.float64).numpy()
-        return result
-
+    entries = {name: entry_of(value) for name, value in held.items() if isinstance(value, Tensor)}
     config: Any = getattr(module, "config", None)
-    return Store(entries, fetch, type(module).__name__, config.to_dict() if hasattr(config, "to_dict") else {})
+    return Store(
+        entries,
+        lambda name: as_array(held[name]),
+        type(module).__name__,
+        config.to_dict() if hasattr(config, "to_dict") else {},
+    )
 
 
 def make_symmetric(module: nn.Module, head_dim: int | None = None) -> int:
@@ -130,6 +126,10 @@ def make_skew(module: nn.Module, head_dim: int | None = None, seed: int = 0) -> 
 def _replace_queries(module: nn.Module, head_dim: int | None, query_of: Callable[[int, Any, int, int], Any]) -> int:
     store = store_of_module(module)
     result = attentions(store, head_dim)
+    latent = next((one for one in result if one.query.inner or one.key.inner), None)
+    if latent is not None:
+        fact = "is latent attention: queries and keys are products of two weights, and neither can be set alone"
+        raise InvalidInstance(fact, latent.name, "use a model without latent attention", store.source)
     parameters = dict(module.named_parameters(remove_duplicate=False))
     for number, one in enumerate(result):
         _, key = read_parts(store, one)
@@ -139,11 +139,14 @@ def _replace_queries(module: nn.Module, head_dim: int | None, query_of: Callable
 
 
 def _write(parameters: Mapping[str, nn.Parameter], one: Attention, value: Tensor) -> None:
-    part = one.query
+    part, first = one.query, 0
     if part.name not in parameters:
         raise InvalidInstance(
             "is not a parameter of the module", part.name, "give the module that contains the weights"
         )
     with torch.no_grad():
-        place = parameters[part.name].narrow(part.axis, part.start, part.stop - part.start)
-        place.copy_(value if part.axis == 1 else value.T)
+        for start, stop in part.outputs:
+            place = parameters[part.name].narrow(part.axis, start, stop - start)
+            columns = value[:, first : first + stop - start]
+            place.copy_(columns if part.axis == 1 else columns.T)
+            first += stop - start

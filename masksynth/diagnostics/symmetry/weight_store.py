@@ -1,4 +1,4 @@
-"""Read named weights one at a time: arrays in memory, safetensors files, sharded checkpoints, folders.
+"""Read named weights one at a time: arrays, safetensors files, files of torch.save, sharded checkpoints, folders.
 
 safetensors has no numpy type for bfloat16, so tensors are sliced out of the mapped file here: a bfloat16 number is the
 upper half of a float32 number.
@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask.typing import AnyArray, Float64Array
 
 INDEX = ".safetensors.index.json"
+PICKLED_INDEX = ".bin.index.json"
+INDICES = (INDEX, PICKLED_INDEX)
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+"""Endings of files that torch.save writes."""
+Tensors = list[tuple[str, "Entry", Callable[[], "Float64Array"]]]
 PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Types of weights that are read; all others are quantised, or not weights."""
 
@@ -92,14 +98,18 @@ def store_of(
 
 
 def open_checkpoint(path: str | Path) -> Store:
-    """Open a checkpoint: .safetensors, ``*.safetensors.index.json``, a folder with either, or an .npz of named arrays.
+    """Open a checkpoint: .safetensors, files of torch.save, an index of either, a folder, or an .npz of named arrays.
 
-    ``config.json`` next to the weights is read, too.
+    ``config.json`` next to the weights is read, too. Of a folder with both kinds of files, .safetensors is read. Files
+    of torch.save (.bin, .pt, .pth, .ckpt) need torch, and are read without running code from them.
 
     Raises
     ------
     InvalidInstance
-        If there is no checkpoint, a file is incomplete, or two files of a folder hold a tensor of the same name.
+        If there is no checkpoint, a file is incomplete, contains Python objects that are not tensors, or two files of a
+        folder hold a tensor of the same name.
+    Unsupported
+        If a file of torch.save is to be read, and torch is not installed.
     """
     checkpoint = Path(path)
     files = _files(checkpoint)
@@ -110,7 +120,7 @@ def open_checkpoint(path: str | Path) -> Store:
     entries: dict[str, Entry] = {}
     fetchers: dict[str, Callable[[], Float64Array]] = {}
     for file in files:
-        for name, entry, fetch in tensors(file):
+        for name, entry, fetch in _tensors(file):
             if name in entries:
                 raise InvalidInstance(
                     f"{file.name} contains a tensor that is also in another file",
@@ -125,24 +135,39 @@ def open_checkpoint(path: str | Path) -> Store:
 def _files(checkpoint: Path) -> list[Path]:
     if not checkpoint.exists():
         raise InvalidInstance("there is no such file or folder", "", "name a checkpoint", str(checkpoint))
-    if checkpoint.name.endswith(INDEX):
+    if checkpoint.name.endswith(INDICES):
         return _shards(checkpoint)
     if checkpoint.is_dir():
-        indices = sorted(checkpoint.glob(f"*{INDEX}"))
-        if len(indices) > 1:
-            raise InvalidInstance(
-                f"contains {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(checkpoint)
-            )
-        result = _shards(indices[0]) if indices else sorted(checkpoint.glob("*.safetensors"))
-        if not result:
-            raise InvalidInstance(
-                "contains no .safetensors file", "", "save the model with safe_serialization", str(checkpoint)
-            )
-        return result
-    if checkpoint.suffix not in (".safetensors", ".npz"):
-        remedy = f"name a .safetensors or .npz file, a *{INDEX}, or a folder; convert .bin and .pt files"
+        return _folder_files(checkpoint)
+    if checkpoint.suffix not in (".safetensors", ".npz", *PICKLED):
+        remedy = f"name a .safetensors, .npz, {', '.join(PICKLED)} file, a *{INDEX}, or a folder"
         raise InvalidInstance(f"ends in {checkpoint.suffix!r:.40}", "", remedy, str(checkpoint))
     return [checkpoint]
+
+
+def _folder_files(folder: Path) -> list[Path]:
+    """Return the files of weights in a folder: safetensors before pickles, an index before files."""
+    for ending, pattern in ((INDEX, "*.safetensors"), (PICKLED_INDEX, "pytorch_model*.bin")):
+        indices = sorted(folder.glob(f"*{ending}"))
+        if len(indices) > 1:
+            raise InvalidInstance(
+                f"contains {len(indices)} indices, {indices[0].name} first", "", "name one of them", str(folder)
+            )
+        result = _shards(indices[0]) if indices else sorted(folder.glob(pattern))
+        if result:
+            return result
+    remedy = "name a folder that save_pretrained wrote, or a file of weights"
+    raise InvalidInstance("contains no .safetensors file and no pytorch_model.bin", "", remedy, str(folder))
+
+
+def _tensors(path: Path) -> Tensors:
+    if path.suffix not in PICKLED:
+        return tensors(path)
+    if find_spec("torch") is None:
+        raise Unsupported(f"{path} is a file of torch.save and needs torch; pip install 'masksynth[torch]'")
+    from masksynth.diagnostics.symmetry.torch_pickles import torch_tensors
+
+    return torch_tensors(path)
 
 
 def _shards(index: Path) -> list[Path]:
@@ -180,7 +205,7 @@ def _npz(path: Path) -> dict[str, AnyArray]:
         ) from None
 
 
-def tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Float64Array]]]:
+def tensors(path: Path) -> Tensors:
     """Return (name, entry, function that reads it) of every tensor in a safetensors file.
 
     Raises

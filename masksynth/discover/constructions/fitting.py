@@ -15,6 +15,7 @@ from masksynth.discover.constructions.direct import direct, direct_at_tokens
 from masksynth.discover.constructions.hole import doubling_reaches, expanding_hole
 from masksynth.discover.constructions.hub_root import reroot_with_hubs
 from masksynth.discover.constructions.layered import layer_by_layer, levels_of
+from masksynth.discover.constructions.nested import nested_queries
 from masksynth.discover.constructions.prefix_suffix import prefix_suffix, scanned
 from masksynth.discover.constructions.product import grid_product
 from masksynth.discover.constructions.reroot import reroot
@@ -26,7 +27,13 @@ from masksynth.discover.constructions.shapes import (
     find_sites,
     shape_of,
 )
-from masksynth.discover.constructions.sperner import best_hubs, hubs_needed, sperner, sperner_in_place
+from masksynth.discover.constructions.sperner import (
+    hubs_of_fewest_edges,
+    hubs_of_least_cost,
+    sperner,
+    sperner_in_place,
+    sperner_with_late_tokens,
+)
 from masksynth.discover.constructions.tree import Tree, binary_tree, tree_of_sets
 from masksynth.discover.constructions.windows import block_windows, sparse_table, widths_of
 from masksynth.discover.structure import Structure, embedded
@@ -139,6 +146,7 @@ def _one_mask(contracts: Contracts, shape: Shape, partners: Int64Array | None) -
         size = len(partners)
         for structure in (sperner(size), butterfly(size), tree_butterfly(heap_parents(size))):
             yield _rename(structure, shape.elements, partners)
+    yield nested_queries(contracts)
     is_query = np.array([target.place == "query" for target in contracts.targets], bool)
     targets = np.arange(len(contracts.targets))
     for order in _orders(shape):
@@ -159,9 +167,10 @@ def _in_place(
     if partners is not None and layers >= 2 and len(partners) >= 4:
         size = len(partners)
         yield _rename(reroot_with_hubs(size, layers), shape.elements, partners)
-        # fewer than four hubs hold a token each, and save nothing
-        for hubs in sorted({best_hubs(size, contracts.weights), hubs_needed(size)} - {2, 3}):
-            yield _rename(sperner_in_place(size, hubs, layers), shape.elements, partners)
+        yield _rename(sperner_in_place(size, hubs_of_fewest_edges(size), layers), shape.elements, partners)
+        hubs = hubs_of_least_cost(size, contracts.weights)
+        if hubs >= 4:  # fewer hubs hold a token each, and save nothing
+            yield _rename(sperner_with_late_tokens(size, hubs, layers), shape.elements, partners)
     targets = np.arange(len(contracts.targets))
     for order in _orders(shape):
         yield _rename(scanned(len(order), *find_intervals(shape.hide[:, order]), layers), order, targets)

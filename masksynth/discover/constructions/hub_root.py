@@ -11,7 +11,12 @@ import numpy as np
 from masksynth.discover.constructions.arities import tables_of_excess, tree_sizes
 from masksynth.discover.constructions.events import Events
 from masksynth.discover.constructions.reroot import reads_of_tree
-from masksynth.discover.constructions.sperner import hubs_needed, sperner_in_place
+from masksynth.discover.constructions.sperner import (
+    edges_with_hubs,
+    hubs_needed,
+    hubs_of_fewest_edges,
+    sperner_in_place,
+)
 from masksynth.discover.constructions.tree import tree_of_levels
 from masksynth.discover.structure import Structure, prune
 
@@ -38,17 +43,16 @@ def reroot_with_hubs(n: int, layers: int) -> Structure | None:
     --------
     >>> structure = reroot_with_hubs(64, layers=6)
     >>> structure.size, sum(len(reads.query) for reads in structure.reads)
-    (128, 281)
+    (128, 279)
     """
     height = layers // 2 - 1
     below = tables_of_excess(n, height)
     size = np.arange(n + 1)
-    hubs = np.array([hubs_needed(children) for children in range(n + 1)])
-    # a child is in about half of the hubs, and reads the other half; an inner node of a children costs 4 (a - 1)
-    cost = size * hubs - hubs + 4 * (n - size) + below[height]
-    cost[:4] = cost.max() + 1  # fewer than four children need no hubs
+    hub_edges = np.min([edges_with_hubs(size, hubs) for hubs in range(2, hubs_needed(n) + 1)], axis=0)
+    # fewer than four children need no hubs; an inner node of a children costs 4 (a - 1)
+    cost = np.append(np.full(4, 1 << 62), hub_edges[4:] + 4 * (n - size[4:]) + below[height][4:])
     for children in np.argsort(cost, kind="stable")[:8].tolist():
-        root = sperner_in_place(children, int(hubs[children]))
+        root = sperner_in_place(children, hubs_of_fewest_edges(children))
         if root is not None and children >= 4:
             return _join(n, [1, *tree_sizes(children, below)], root, layers)
     return None

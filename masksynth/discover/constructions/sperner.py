@@ -14,6 +14,7 @@ import numpy as np
 from masksynth.contracts import Weights
 from masksynth.discover.constructions.events import Events
 from masksynth.discover.structure import Reads, Structure, prune
+from masksynth.mask.csr import repeat_index, repeat_ranges
 from masksynth.mask.typing import BoolArray, Int64Array
 
 CHUNK = 256
@@ -34,14 +35,42 @@ def hubs_needed(n: int) -> int:
     return hubs
 
 
-def best_hubs(n: int, weights: Weights) -> int:
+def hubs_of_fewest_edges(n: int) -> int:
+    """Return the number of hubs with which n >= 2 tokens need the fewest edges, some of them as twins.
+
+    With h hubs there are n h - h edges to and from hubs, and g (g - 1) more for each word of g tokens.
+
+    Examples
+    --------
+    >>> [hubs_of_fewest_edges(n) for n in (4, 8, 64, 1024)]
+    [2, 4, 7, 12]
+    """
+    return min(range(2, hubs_needed(n) + 1), key=lambda hubs: int(edges_with_hubs(np.array([n]), hubs)[0]))
+
+
+def edges_with_hubs(sizes: Int64Array, hubs: int) -> Int64Array:
+    """Return the edges of Sperner masks in place of given numbers of tokens, before redundant reads are left out.
+
+    Examples
+    --------
+    >>> edges_with_hubs(np.array([4, 8]), 4).tolist()
+    [12, 32]
+    """
+    words = comb(hubs, hubs // 2)
+    share, rest = np.divmod(sizes, words)
+    twins = rest * share * (share + 1) + (words - rest) * share * np.maximum(share - 1, 0)
+    edges: Int64Array = sizes * hubs - hubs + twins
+    return edges
+
+
+def hubs_of_least_cost(n: int, weights: Weights) -> int:
     """Return the number of hubs in place with which every layer costs least, tokens in no hub being read raw.
 
     A hub costs one update, a token in no hub n - 1 reads.
 
     Examples
     --------
-    >>> [best_hubs(n, Weights()) for n in (252, 255, 300)]
+    >>> [hubs_of_least_cost(n, Weights()) for n in (252, 255, 300)]
     [10, 10, 11]
     """
 
@@ -86,8 +115,8 @@ def sperner_in_place(n: int, hubs: int, layers: int = 2) -> Structure | None:
     n : int
         Number of tokens.
     hubs : int
-        h. If they have fewer than n words, the last n - C(h, floor(h / 2)) tokens, *late* ones, are in no hub, and are
-        read raw by every query in the second layer.
+        h. Tokens beyond C(h, floor(h / 2)) repeat words: the queries of tokens of one word, *twins*, read one another's
+        token raw, in the first layer.
     layers : int
         L >= 2; the last two are used.
 
@@ -98,29 +127,60 @@ def sperner_in_place(n: int, hubs: int, layers: int = 2) -> Structure | None:
 
     Examples
     --------
-    >>> structure = sperner_in_place(8, hubs_needed(8))
+    >>> structure = sperner_in_place(8, 4)
     >>> structure.size, [len(reads.query) for reads in structure.reads]
-    (16, [11, 23])
+    (16, [16, 16])
+    """
+    return _in_place(_words(n, hubs), layers)
+
+
+def sperner_with_late_tokens(n: int, hubs: int, layers: int = 2) -> Structure | None:
+    """Return `sperner_in_place` in which tokens beyond C(h, floor(h / 2)) are in no hub: all queries read them raw.
+
+    Where every layer is charged, that spares their keys and values in the first layer.
+
+    Examples
+    --------
+    >>> structure = sperner_with_late_tokens(8, 4)
+    >>> structure.size, [len(reads.query) for reads in structure.reads]
+    (16, [8, 32])
     """
     words = _words(n, hubs)
-    token = _representatives(words)
+    words[comb(hubs, hubs // 2) :] = False
+    return _in_place(words, layers)
+
+
+def _in_place(words: BoolArray, layers: int) -> Structure | None:
+    """Return the structure of two layers for given words."""
+    n, token = len(words), _representatives(words)
     if token is None:
         return None
     hub, member = np.nonzero(words.T)
     grows = member != token[hub]
     query, key = _cover(words)
-    late = np.flatnonzero(~words.any(axis=1))
-    reader, raw = (pairs.ravel() for pairs in np.meshgrid(np.arange(n), late, indexing="ij"))
-    reader, raw = reader[reader != raw], raw[reader != raw]
-    layer = np.repeat([1, 2, 2], [int(grows.sum()), len(query), len(reader)])
+    reader, raw = _raw_reads(words)
+    # a twin may be a hub, and is raw in the first layer only; late tokens are read in the last one, as all else
+    first = np.where(words[raw].any(axis=1), 1, 2)
     events = Events(
-        layer,
+        np.concatenate([np.repeat([1, 2], [int(grows.sum()), len(query)]), first]),
         np.concatenate([token[hub[grows]], n + query, n + reader]),
         np.concatenate([member[grows], token[key], raw]),
     )
     element = np.concatenate([np.arange(n), np.full(n, -1)])
     structure = Structure(element, events.reads(2 * n, 2, layers), n + np.arange(n), "Sperner in place")
     return prune(structure, "layered")
+
+
+def _raw_reads(words: BoolArray) -> tuple[Int64Array, Int64Array]:
+    """Return (query, token): the tokens of a query's own word, and those without a word."""
+    codes = words @ (1 << np.arange(words.shape[1]))
+    order = np.argsort(codes, kind="stable")
+    first = np.searchsorted(codes[order], codes, side="left")
+    twins = np.searchsorted(codes[order], codes, side="right") - first
+    late = np.flatnonzero(codes == 0)
+    query = np.concatenate([repeat_index(twins), np.repeat(np.flatnonzero(codes), len(late))])
+    token = np.concatenate([order[repeat_ranges(first, twins)], np.tile(late, int((codes > 0).sum()))])
+    return query[query != token], token[query != token]
 
 
 def _embedded(words: BoolArray) -> Int64Array:
@@ -135,14 +195,14 @@ def _embedded(words: BoolArray) -> Int64Array:
 def _words(n: int, hubs: int) -> BoolArray:
     """Return (n, h): the hubs of each token, sets of floor(h / 2) hubs: the first in lexicographic order, and the last.
 
-    The first and the last are disjoint.
+    The first and the last are disjoint. Where there are fewer sets than tokens all are repeated, in turn.
     """
     words = np.zeros((n, hubs), bool)
     size = hubs // 2
     if size:
         chosen = np.array(list(islice(combinations(range(hubs), size), n)))
         chosen[-1] = np.arange(hubs - size, hubs)
-        words[np.arange(len(chosen))[:, None], chosen] = True
+        words[np.arange(n)[:, None], chosen[np.arange(n) % len(chosen)]] = True
     return words
 
 

@@ -65,7 +65,7 @@ def check_bound(record: dict[str, Any], contracts: Contracts, sizes: dict[str, A
     bound = record.get("bound")
     if bound is None and status == "FEASIBLE":
         return []
-    if type(bound) not in (int, float):
+    if isinstance(bound, bool) or not isinstance(bound, (int, float)):
         raise WrongAnswer("bound", f"{name}: expected a number as bound, got {bound!r:.40}")
     is_right = bound >= value if objective == "pairs" else bound <= value + ROUNDING * abs(value)
     if not is_right or (status == "OPTIMAL" and not _is_close(bound, value)):

@@ -46,11 +46,10 @@ def test_a_mask_file_with_every_kind_of_row(tmp_path):
         "1 row without themselves",
         "a theorem for 6 positions, a conjecture for 1",
         "the mask has 3 connected components",
-        "in an open hemisphere, so that the theorem holds: 2 of 2 starts",
         "of roots 0, 1",
         "theorem (docs/clustering.md, D): converges",
         "conjecture: converges to one of several clusters",
-        "conjecture: gathers in one point; theorem (docs/clustering.md, C)",
+        "theorem (docs/clustering.md, C): gathers in one point, for almost every start",
         "theorem: attends to nothing but itself and never moves",
     ):
         assert text in done.output, (text, done.output)
@@ -144,11 +143,11 @@ def test_refusals(tmp_path):
     assert "expected a mask of one table, got 2" in run(tmp_path / "pattern.npy").output
 
 
-def test_a_ring_on_the_circle_is_open_and_on_the_sphere_conjectured(tmp_path):
+def test_a_ring_on_the_circle_is_refuted_and_on_the_sphere_conjectured(tmp_path):
     np.save(tmp_path / "ring.npy", np.roll(np.eye(6, dtype=bool), 1, axis=1))
     circle, sphere = (run(tmp_path / "ring.npy", "--dim", dim, "--seeds", 40, "--time", 1).output for dim in (2, 3))
-    assert "a theorem for 0 positions, open for 6" in circle
-    assert "open on the circle: may stay twisted around it forever" in circle
+    assert "a theorem for 0 positions, refuted for 6" in circle
+    assert "refuted (docs/clustering.md, C): does not gather from some starts" in circle
     assert "conjecture" not in circle
     assert "a theorem for 0 positions, a conjecture for 6" in sphere
     assert "the mask falls" not in sphere

@@ -56,14 +56,35 @@ def status(allowed, q, down, same, below, fixed):
         return "one root"
     if len(below[q]) > 1 and all(fixed[k] for k in keys):
         return "fixed keys"
-    several = "several roots" if acyclic else "several roots, cycles"
-    return "one class" if len(below[q]) == 1 else several
+    if len(below[q]) > 1:
+        return "several roots" if acyclic else "several roots, cycles"
+    root = same[below[q][0]]
+    if any(len(same[k]) > 1 for k in down[q] - set(root)):
+        return "one class, cycles above"
+    return shape(allowed, root)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from([0.1, 0.2, 0.35, 0.6]), st.booleans())
-@settings(max_examples=150, deadline=None)
-def test_following_is_its_definition(number, n, share, causal):
-    allowed = random_mask(np.random.default_rng(number), n, share, causal)
+def shape(allowed, root):
+    """Return the status of positions whose one root is a class of several, by pairs."""
+    pairs = [(i, k) for i in root for k in root if i != k]
+    if all(allowed[pair] for pair in pairs):
+        return "complete class"
+    if all(allowed[i, k] == allowed[k, i] for i, k in pairs):
+        return "symmetric class"
+    return "ring" if len(root) >= 5 and all(allowed[i].sum() == 1 for i in root) else "one class"
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from([0.1, 0.2, 0.35, 0.6]), st.integers(0, 3))
+@settings(max_examples=200, deadline=None)
+def test_following_is_its_definition(number, n, share, kind):
+    """Kinds: any, causal, and the first half symmetric or a ring that sees nothing else."""
+    rng = np.random.default_rng(number)
+    allowed, half = random_mask(rng, n, share, kind == 1), max(n - 2, 1)
+    if kind > 1:
+        allowed[:half, half:] = False
+        allowed[:half, :half] |= allowed[:half, :half].T
+    if kind == 3:
+        allowed[:half, :half] = np.roll(np.eye(half, dtype=bool), 1, axis=1)
     found = following(Mask.from_dense(allowed))
     roots, below, known = by_definition(allowed)
     assert found.roots == tuple(roots)
@@ -73,11 +94,13 @@ def test_following_is_its_definition(number, n, share, causal):
 
 def test_a_causal_mask_is_a_chain():
     assert set(following(causal_mask(30)).status[1:]) == {"chain"}
-    assert set(following(Mask.from_dense(np.ones((5, 5), bool))).status) == {"one class"}
+    assert set(following(Mask.from_dense(np.ones((5, 5), bool))).status) == {"complete class"}
     assert set(following(Mask.from_dense(np.zeros((4, 4), bool))).status) == {"fixed"}
     assert set(following(Mask.from_dense(np.tri(6, k=-1, dtype=bool))).status[1:]) == {"one root"}
     assert set(PROVED) < set(MEANING)
-    assert all(MEANING[each].startswith("theorem" if each in PROVED else ("conjecture", "open")) for each in MEANING)
+    assert all(
+        MEANING[each].startswith("theorem" if each in PROVED else ("conjecture", "open", "refuted")) for each in MEANING
+    )
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -97,7 +120,7 @@ def test_an_open_hemisphere_gathers_with_cycles():
     """Theorem C: one minimal class, here of three; a start where all look one way."""
     rows = np.zeros((6, 6), bool)
     rows[0, 1] = rows[1, 2] = rows[2, 0] = rows[3, 0] = rows[4, 3] = rows[5, 4] = rows[3, 5] = True
-    assert set(following(Mask.from_dense(rows)).status) == {"one class"}
+    assert set(following(Mask.from_dense(rows)).status) == {"one class", "one class, cycles above"}
     x = starts(6, 6, 4, seed=2)
     x[..., 0] = np.abs(x[..., 0]) + 0.01
     end = trajectories(Mask.from_dense(rows), x, [200.0], beta=2.0)[:, 0]
@@ -127,7 +150,8 @@ def test_a_ring_stays_twisted_round_the_circle(n):
     steps = (np.roll(end, -1, axis=2) - end) % (2 * np.pi)
     assert np.abs(steps - turn).max() < 1e-5
     assert np.abs(end[:, 1] - end[:, 0] - np.sin(turn)).max() < 1e-5
-    assert meaning("one class", 2).startswith("open")
+    assert set(following(Mask.from_dense(ring)).status) == {"ring"}
+    assert meaning("ring", 2).startswith("refuted")
     few = angles(Mask.from_dense(np.roll(np.eye(3, dtype=bool), 1, axis=1)), [[0.0, 2.2, 4.1]], [300.0])[0, 0]
     assert np.abs(np.exp(1j * few) - np.exp(1j * few[0])).max() < 1e-5
 

@@ -9,6 +9,9 @@ from masksynth.mask.typing import BoolArray, Int64Array
 MOST_WORK = 1 << 27
 """Elements times targets times the larger of both, beyond which nothing is eliminated."""
 
+MOST_IN_TURN = 2048
+"""Targets that are taken in turn."""
+
 
 def prove_gates(need: BoolArray, hide: BoolArray) -> int:
     """Return a number of OR gates that every circuit for some targets has.
@@ -29,9 +32,20 @@ def prove_gates(need: BoolArray, hide: BoolArray) -> int:
         return 0
     both = np.unique(np.hstack([need, hide]), axis=0)
     need, hide = both[:, : need.shape[1]], both[:, need.shape[1] :]
+    proved = max(int(need.sum(axis=1).max()) - 1, _in_turn(need, hide))
     if need.size * max(need.shape) > MOST_WORK:
-        return int(need.sum()) - 1 if len(need) == 1 else 1
-    return max(_eliminate(need, hide, True), _eliminate(need, hide, False))
+        return proved
+    return max(proved, _eliminate(need, hide, True), _eliminate(need, hide, False))
+
+
+def _in_turn(need: BoolArray, hide: BoolArray) -> int:
+    """Return how many targets, from the largest need down, need what each one after them partly hides.
+
+    Each of these has a gate that the later ones cannot use; the others are passed over.
+    """
+    ranked = np.argsort(-need.sum(axis=1), kind="stable")[:MOST_IN_TURN]
+    hidden = hide[ranked]
+    return sum(bool((hidden[turn:] @ need[target]).all()) for turn, target in enumerate(ranked.tolist(), start=1))
 
 
 def _eliminate(need: BoolArray, hide: BoolArray, prefer_targets: bool) -> int:

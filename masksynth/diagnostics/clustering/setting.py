@@ -1,0 +1,56 @@
+"""What moves the tokens of a diagnosis, and from where: Q, K, V and the points at time 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from masksynth.diagnostics.clustering.simulate import checked_start, starts
+from masksynth.diagnostics.clustering.vector_field import Weights, weights
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+from masksynth.mask.typing import Float64Array
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Q, K, V, each the identity where it is None, and points to start from, random ones where they are None.
+
+    Parameters
+    ----------
+    query, key : (m, d), optional
+    value : (d, d), optional
+    start : (seeds, n, d), optional
+        Points other than 0; they are brought to length 1.
+    name : str
+        Where this is from, for records.
+    """
+
+    query: Any = None
+    key: Any = None
+    value: Any = None
+    start: Any = None
+    name: str = ""
+
+
+def given_weights(setting: Setting | None, dim: int) -> Weights:
+    """Return Q, K, V in a dimension."""
+    return weights(dim) if setting is None else weights(dim, setting.query, setting.key, setting.value)
+
+
+def given_start(setting: Setting | None, mask: Mask, dim: int, seeds: int, seed: int) -> Float64Array:
+    """Return the points at time 0, (seeds, n, d).
+
+    Raises
+    ------
+    InvalidInstance
+        If given points do not fit the mask or the dimension.
+    """
+    if setting is None or setting.start is None:
+        return starts(seeds, mask.size, dim, seed)
+    x = checked_start(mask, setting.start)
+    if x.shape[2] != dim:
+        raise InvalidInstance(f"start: expected points of dimension {dim}, got shape {x.shape}", "")
+    return np.asarray(x, np.float64)
