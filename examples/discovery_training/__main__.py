@@ -3,6 +3,7 @@
 python -m examples.discovery_training                 # characters, one seed, about ten minutes of one processor
 python -m examples.discovery_training --data digits
 python -m examples.discovery_training --full -o results.json
+python -m examples.discovery_training --show results.json
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from examples.discovery_training.data import Data, load_digits, load_text
 from examples.discovery_training.methods import grid_methods, text_methods
+from examples.discovery_training.table import markdown
 from examples.discovery_training.train import Method, Run, Setting, hidden_derivative, train
 
 RATES = (1e-3, 2e-3, 4e-3)
@@ -36,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Run]:
     parser.add_argument("--only", help="names of methods, separated by commas")
     parser.add_argument("--full", action="store_true", help="tune the rate of each method, then run three seeds")
     parser.add_argument("-o", "--output", type=Path, help="write the figures of all runs as JSON")
+    parser.add_argument("--show", type=Path, nargs="+", help="print the table of such files, and train nothing")
     options = parser.parse_args(arguments)
+    if options.show:
+        print(markdown([json.loads(path.read_text()) for path in options.show]))
+        return []
     data = load_text() if options.data == "text" else load_digits()
     setting = Setting(options.layers, options.width, flops=options.flops, steps=options.steps, test=options.test)
     methods = text_methods(64, setting.layers) if options.data == "text" else grid_methods(setting.layers)
@@ -60,10 +66,10 @@ def compare(method: Method, data: Data, setting: Setting, full: bool) -> list[Ru
     final = [train(method, data, setting, rate, seed) for seed in ((1, 2, 3) if full else (1,))]
     losses = [run.loss for run in final]
     spread = f" +- {statistics.stdev(losses):.3f}" if len(losses) > 1 else ""
-    own, others = (
-        hidden_derivative(method, data, setting) if method.sees == "all others" and not method.share else (0, 0)
-    )
-    proof = f", derivative by its own token {own:g}, by others at least {others:.1e}" if others else ""
+    proof = ""
+    if method.sees == "all others" and method.share is None:
+        own, others = hidden_derivative(method, data, setting)
+        proof = f", derivative by its own token {own:g}, by others at least {others:.1e}"
     one = final[0]
     print(
         f"{method.name:20} loss {statistics.mean(losses):.3f}{spread} given {method.sees}; rate {rate:g}, "

@@ -14,7 +14,8 @@ from masksynth.contracts.families import leave_one_out
 from masksynth.discover.as_answer import to_merged
 from masksynth.discover.constructions import butterfly, cyclic_hole, cyclic_reaches, direct, expanding_hole
 from masksynth.discover.constructions.hole import Sites, doubling_reaches
-from masksynth.discover.structure import Reads, Structure
+from masksynth.discover.fullest import Stage
+from masksynth.discover.structure import Reads, Structure, prune
 from masksynth.torch.structures.layer_steps import LayerStep, StructureInputs, structure_inputs
 from masksynth.verify.discovery import verify_contracts
 
@@ -35,6 +36,7 @@ def text_methods(n: int, layers: int) -> list[Method]:
         dense_butterfly(n, layers),
         hole("hole with raw keys", line, doubling_reaches(n - 1, layers), layers),
         hole_of_circle(n, layers),
+        fullest(n, layers),
     ]
 
 
@@ -106,3 +108,15 @@ def dense_butterfly(n: int, layers: int) -> Method:
         mask |= mask[:, middle, None] & mask[middle]
     reads = Reads.of_pairs(*np.nonzero(mask), sparse.size)
     return checked("Butterfly, dense", leave_one_out(n=n), replace(sparse, reads=(reads,)), layers)
+
+
+def fullest(n: int, layers: int) -> Method:
+    """Return the structure in which the search for most reads of mixed contexts begins and mostly ends: reservoirs.
+
+    ``masksynth discover --objective pairs`` improves it by single elements; this is its plan alone, the same each time.
+    """
+    contracts = leave_one_out(n=n, layers=layers)
+    stage = Stage(contracts)
+    plans = [stage.reservoirs(np.arange(n), (size,) * (layers - 1)) for size in range(2, 9)]
+    plan = max(plans, key=lambda plan: stage.run(plan)[0])
+    return checked("most mixed reads", contracts, prune(stage.structure(plan, "reservoirs"), "layered"), layers)

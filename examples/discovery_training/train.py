@@ -63,9 +63,10 @@ class Setting:
 
 @dataclass
 class Run:
-    """Figures of one run."""
+    """Figures of one run; seed 0 is that of tuning."""
 
     method: str
+    sees: str
     rate: float
     seed: int
     loss: float
@@ -101,7 +102,7 @@ def train(method: Method, data: Data, setting: Setting, rate: float, seed: int) 
             curve.append(round(loss.item(), 4))
     seconds = time.process_time() - begun
     score = held_out_loss(model, method, data.test[: setting.test].long().to(setting.device), data.symbols)
-    return Run(method.name, rate, seed, score, count, supervised, cost * count, round(seconds, 1), curve)
+    return Run(method.name, method.sees, rate, seed, score, count, supervised, cost * count, round(seconds, 1), curve)
 
 
 def warm_up_then_cosine(steps: int) -> Callable[[int], float]:

@@ -38,11 +38,14 @@ class FolderOptions:
     ----------
     output : path, optional
         The folder.
+    proof : path, optional
+        The folder of a proof that the answer is the least.
     resume, force : bool
         Whether to continue the search in the folder, or to replace it.
     """
 
     output: Path | None
+    proof: Path | None
     resume: bool
     force: bool
 
@@ -55,7 +58,7 @@ class FolderOptions:
             raise click.UsageError("--resume and --force need -o")
         if self.resume and self.force:
             raise click.UsageError("--resume continues the folder and --force replaces it; give one of them")
-        check_outputs(inputs, self.output)
+        check_outputs(inputs, self.output, self.proof)
         if self.output is not None:
             check_folder(self.output, self.force or self.resume, inputs, is_discovery_file)
 
@@ -111,6 +114,11 @@ class SearchOptions:
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), metavar="INTEGER", default=0, show_default=True, help="Random seed."
 )
+@click.option(
+    "--proof",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a folder with a proof of least reads, or of the least cost of one mask, for check-proof.",
+)
 @click.option("--resume", is_flag=True, help="Continue the search whose journal is in the folder of -o.")
 @click.option("--force", is_flag=True, help="Replace the folder of -o.")
 @JSON
@@ -141,15 +149,29 @@ def discover_command(
     from masksynth.terminal.claim_target import claim_target
 
     inputs = input_files(contracts)
-    files.check([path for path in inputs if files.output is None or path.parent != files.output])
+    # To continue, the contracts in the folder itself may be named: they are written again as they are.
+    files.check([path for path in inputs if not files.resume or path.parent != files.output])
     question = read_contracts(contracts, layers, masks)
     with claim_target(files.output):
         discovery = _search(question, files, search, quiet)
         with to_the_end():
             if files.output is not None and discovery.best is not None:
                 write_discovery(discovery, files.output, force=True)
+            if files.proof is not None and discovery.best is not None:
+                _write_proof(discovery, files.proof, files.force, search.time_limit)
             _show(discovery, files.output, as_json, quiet)
     sys.exit(EXIT[discovery.status])
+
+
+def _write_proof(discovery: Discovery, proof: Path, force: bool, seconds: float) -> None:
+    """Write and check a proof, in as much time as the search had."""
+    from masksynth.backends import Limits
+    from masksynth.verify.proof import check_proof
+    from masksynth_solvers.discover.certificate import write_discovery_proof
+
+    assert discovery.best is not None
+    structure, limits = discovery.best.structure, Limits(seconds)
+    write_discovery_proof(proof, discovery.contracts, structure, limits, force=force, inspect=check_proof)
 
 
 def _search(question: Contracts, files: FolderOptions, search: SearchOptions, quiet: bool) -> Discovery:

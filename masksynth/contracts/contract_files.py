@@ -116,6 +116,9 @@ def _read_fields(document: Any) -> ContractsFile:
 
     from masksynth.contracts.json_schema import ContractsFile
 
+    if isinstance(document, dict) and "masksynth" in document and "masksynth_contracts" not in document:
+        remedy = "name a document as masksynth contracts prints it"
+        raise InvalidInstance("is an instance, not contracts", "$", remedy)
     version = document.get("masksynth_contracts") if isinstance(document, dict) else None
     if type(version) is int and version != SCHEMA:
         remedy = f"this version of masksynth reads schema {SCHEMA}"

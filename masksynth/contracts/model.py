@@ -13,15 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from masksynth.contracts.value_checks import check_depth, check_elements, check_labels, check_sets
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Int64Array, UInt64Array
-from masksynth.tasks.canonical import canonical_texts, shown
+from masksynth.tasks.canonical import shown
 from masksynth.tasks.model import MAX_POSITION
 
 SCHEMA = 1
 """Version of documents of contracts."""
-MAX_LAYERED = 10_000
-"""Maximal number of layers that have a mask each."""
 MAX_ELEMENTS = 1 << 20
 """Maximal number of elements."""
 MAX_LISTED = 20_000_000
@@ -55,6 +54,9 @@ class Elements:
     positions: tuple[int, ...]
     space: Mapping[str, Any] = field(default_factory=dict)
     coordinates: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_elements(self)
 
     @property
     def count(self) -> int:
@@ -111,6 +113,9 @@ class Weights:
             if type(price) is bool or not isinstance(price, (int, float)) or not isfinite(price) or price < 0:
                 fact = f"weight {name}: expected a finite number, zero or more, got {shown(price)}"
                 raise InvalidInstance(fact, f"$.weights.{name}", "give a price that is not negative")
+        if self.count not in ("structure", "layer"):
+            fact = f"count: expected structure or layer, got {shown(self.count)}"
+            raise InvalidInstance(fact, "$.weights.count", "give one of them")
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ class Contracts:
 
     Examples
     --------
-    >>> from masksynth.posets.bit_rows import pack
+    >>> from masksynth.contracts.element_sets import pack
     >>> others = pack(~np.eye(3, dtype=bool))
     >>> targets = tuple(Target(i, position=i) for i in range(3))
     >>> contracts = Contracts("toy", Elements((0, 1, 2), (0, 1, 2)), targets, others, pack(np.eye(3, dtype=bool)))
@@ -191,36 +196,9 @@ class Contracts:
     derived: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        self._check_depth()
-        if not self.targets:
-            raise InvalidInstance("there is no target", "$.targets", "give one target or more")
-        texts = canonical_texts([target.label for target in self.targets])
-        if len(set(texts)) < len(texts):
-            first = {text: index for index, text in reversed(list(enumerate(texts)))}
-            index = next(index for index, text in enumerate(texts) if first[text] != index)
-            fact = f"label {shown(self.targets[index].label)} is that of target {first[texts[index]]} too"
-            raise InvalidInstance(fact, f"$.targets[{index}].label", "give each target a label of its own")
-        if (overlap := (self.need & self.hide).any(axis=1)).any():
-            index = int(overlap.argmax())
-            element = int(self._members(self.need[index] & self.hide[index])[0])
-            fact = f"target {shown(self.targets[index].label)} needs and hides {shown(self.elements.values[element])}"
-            raise InvalidInstance(fact, f"$.targets[{index}]", "leave it out of one of them")
-
-    def _check_depth(self) -> None:
-        if self.layers is not None and (type(self.layers) is not int or not 1 <= self.layers <= MAX_POSITION):
-            fact = f"layers: expected an integer from 1 to {MAX_POSITION}, got {shown(self.layers)}"
-            raise InvalidInstance(fact, "$.layers", "give a number of layers, or none for any depth")
-        if self.masks not in ("one", "layered"):
-            fact = f"masks: expected one or layered, got {shown(self.masks)}"
-            raise InvalidInstance(fact, "$.masks", "give one of them, or none")
-        if self.masks == "layered" and self.layers is None:
-            raise InvalidInstance("layered masks need a number of layers", "$.layers", "give layers, or masks one")
-        if self.weights.count == "layer" and self.layers is None:
-            remedy = "give layers, or count structure"
-            raise InvalidInstance("costs of each layer need a number of layers", "$.weights.count", remedy)
-        if self.masks == "layered" and self.layers is not None and self.layers > MAX_LAYERED:
-            fact = f"{self.layers} layers with a mask each, more than {MAX_LAYERED}"
-            raise InvalidInstance(fact, "$.layers", "give fewer layers, or masks one")
+        check_depth(self)
+        check_labels(self)
+        check_sets(self)
 
     def needed(self, target: int) -> Int64Array:
         """Return the elements that a target needs, ascending."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,8 +53,13 @@ class DiscoverBackend(Protocol):
     def versions(self) -> dict[str, str]:
         """Return names and versions of the solvers that it runs."""
 
-    def solve(self, contracts: Contracts, limits: Limits, incumbent: Structure | None = None) -> Outcome:
-        """Find the cheapest structure; raise Unsupported for contracts that it cannot express."""
+    def solve(
+        self, contracts: Contracts, limits: Limits, incumbent: Structure | None = None, executor: Executor | None = None
+    ) -> Outcome:
+        """Find the cheapest structure; raise Unsupported for contracts that it cannot express.
+
+        Independent jobs run in ``limits.workers`` processes, or on the executor.
+        """
 
 
 def discover_backend_names() -> list[str]:

@@ -6,7 +6,7 @@ structure was found, and none is claimed where its conditions are not checked he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from masksynth.discover.layer_costs import (
     leave_one_out_at_tokens,
     leave_one_out_by_layers,
 )
+from masksynth.discover.raw_keys import targets_hide_from_each_other, tokens_stay_raw
 from masksynth.mask.csr import distinct
-from masksynth.mask.typing import BoolArray, Int64Array
+from masksynth.mask.typing import BoolArray, Int64Array, UInt8Array
 
 PAGE = "docs/discovery.md"
 MOST_TARGETS = 1 << 11
@@ -81,13 +82,15 @@ def bounds_of(contracts: Contracts) -> Bounds:
         gates, theorem = 3 * size - 6, f"theorem 2, leave-one-out ({PAGE}#theorem-2)"
     else:
         gates, theorem = count_gates(contracts), f"theorem 3, gate elimination ({PAGE}#theorem-3)"
+    work = _work(contracts, needed, gates + copies)
     edges = Bound(gates + copies, theorem)
+    if contracts.layers == 1 and work.reads > edges.value:
+        edges = Bound(work.reads, f"theorem 7, raw tokens ({PAGE}#theorem-7)")
+        work = replace(work, edges=work.reads)
     if contracts.weights.count == "structure":
-        weights = contracts.weights
-        by = f"theorem 1, positions ({PAGE}#theorem-1), and {edges.by}"
-        cost = Bound(weights.position * positions + weights.pair * edges.value, by)
+        cost = _cost_of_structure(contracts, positions, work, edges)
     else:
-        cost = _cost_by_layers(contracts, needed.sum(axis=1, dtype=np.int64), needed[is_query].any(axis=0), edges)
+        cost = _cost_by_layers(contracts, work, edges)
     return Bounds(Bound(positions, f"theorem 1, positions ({PAGE}#theorem-1)"), edges, cost)
 
 
@@ -99,29 +102,46 @@ def _positions_beyond_tokens(contracts: Contracts, needed: BoolArray, is_query: 
     return max(len(different_hosts(contracts, is_query)), len(hosts) - at_tokens)
 
 
-def _cost_by_layers(contracts: Contracts, sizes: Int64Array, is_read: BoolArray, edges: Bound) -> Bound:
-    """Return the best bound for the cost when every layer is charged.
-
-    Parameters
-    ----------
-    contracts : Contracts
-    sizes : (T,) int64
-        Number of elements that each target needs.
-    is_read : (n,) bool
-        Elements that some target with a blank needs.
-    edges : Bound
-    """
-    weights = contracts.weights
+def _work(contracts: Contracts, needed: UInt8Array, edges: int) -> Work:
+    """Return what every structure has to do; ``needed`` is the (T, n) table of needs."""
     is_query = np.array([target.place == "query" for target in contracts.targets], bool)
+    sizes = needed.sum(axis=1, dtype=np.int64)
     reads = np.where(is_query, sizes, sizes - 1)  # a target at a token of its need has that one
     hosts = different_hosts(contracts, reads > 0)
-    work = Work(
-        len(hosts), int((~is_query[hosts]).sum()), int(reads[hosts].sum()), int(is_read.sum()), int(edges.value)
-    )
+    at_tokens = int((~is_query[hosts]).sum())
+    return Work(len(hosts), at_tokens, int(reads[hosts].sum()), int(needed[is_query].any(axis=0).sum()), edges)
+
+
+def _cost_of_structure(contracts: Contracts, positions: int, work: Work, edges: Bound) -> Bound:
+    """Return the best bound for position x positions + pair x edges."""
+    weights = contracts.weights
+    value = weights.position * positions + weights.pair * edges.value
+    if contracts.masks == "one" and _has_blanks_apart(contracts, work) and tokens_stay_raw(contracts):
+        raw = weights.position * positions + weights.pair * max(work.reads, edges.value)
+        more = weights.position * (positions + 1) + weights.pair * edges.value
+        if min(raw, more) > value:
+            return Bound(min(raw, more), f"theorem 7, raw tokens ({PAGE}#theorem-7)")
+    return Bound(value, f"theorem 1, positions ({PAGE}#theorem-1), and {edges.by}")
+
+
+def _has_blanks_apart(contracts: Contracts, work: Work) -> bool:
+    """Return whether all targets are at blanks of their own with a need, none of which may see another one's."""
+    is_alone = work.hosts == len(contracts.targets) and not work.at_tokens
+    return is_alone and targets_hide_from_each_other(contracts)
+
+
+def _cost_by_layers(contracts: Contracts, work: Work, edges: Bound) -> Bound:
+    """Return the best bound for the cost when every layer is charged."""
+    weights = contracts.weights
+    is_query = np.array([target.place == "query" for target in contracts.targets], bool)
     if contracts.masks == "one":
-        blanks = len(different_hosts(contracts, is_query & (sizes > 0)))
-        value = (contracts.layers or 1) * charges_of_one_mask(work, blanks, weights)
-        return Bound(value, f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}")
+        has_need = contracts.need.any(axis=1)
+        blanks = len(different_hosts(contracts, is_query & has_need))
+        plain, apart = (charges_of_one_mask(work, blanks, weights, are_apart) for are_apart in (False, True))
+        by = f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}"
+        if apart > plain and _has_blanks_apart(contracts, work):
+            plain, by = apart, f"theorem 7, raw tokens ({PAGE}#theorem-7)"
+        return Bound((contracts.layers or 1) * plain, by)
     choices = [Bound(charges_of_layers(work, weights), f"theorem 4, charges ({PAGE}#theorem-4), and {edges.by}")]
     size = leave_one_out_size(contracts)
     if size == len(contracts.targets) >= 3:

@@ -78,7 +78,7 @@ class Chains:
     def relink(self) -> None:
         """Take some links away and choose them anew; keep the result unless it is worse."""
         saved, value = (self.before.copy(), self.after.copy(), self.times.copy()), self.excess()
-        wanting = self.registers() or list(self.before)
+        wanting = self.registers() or list(self.before) or list(self.circuit.targets())
         count = 1 + int(self.rng.random() ** 2 * 12)
         chosen = set(self.rng.sample(sorted(self.before), min(count, len(self.before))))
         if self.rng.random() < 0.7:
@@ -164,7 +164,7 @@ class Chains:
             return False
         saved = self.before.copy(), self.after.copy(), self.times.copy()
         del self.before[later], self.after[element]  # delays that this link caused stay, which does no harm
-        if self.link(element, top) and self._find_host(later, moves - 1):
+        if self._settle(later) and self.link(element, top) and self._find_host(later, moves - 1):
             return True
         self.before, self.after, self.times = saved
         return False
@@ -177,7 +177,8 @@ class Chains:
     def _is_settled(self) -> bool:
         """Return whether no node has to be delayed."""
         times = self.times
-        return all(self._start(n) == times.start[n] and self._complete(n) == times.complete[n] for n in self.before)
+        nodes = (node for node, read in enumerate(self.circuit.inputs) if read)
+        return all(self._start(n) == times.start[n] and self._complete(n) == times.complete[n] for n in nodes)
 
     def _end(self, node: int) -> int:
         while node in self.after:

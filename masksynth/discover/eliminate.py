@@ -18,11 +18,13 @@ from masksynth.contracts import Contracts
 from masksynth.mask.typing import BoolArray, Int64Array
 
 LARGEST = 1 << 27
-"""Elements times targets times the larger of both, beyond which no gates are counted: about ten seconds."""
+"""Elements times targets times the larger of both, beyond which only targets are eliminated: about ten seconds."""
+MOST_TARGETS = 1 << 11
+"""Targets that are eliminated then: those of the largest needs."""
 
 
 def count_gates(contracts: Contracts) -> int:
-    """Return a lower bound for the number of OR gates, by eliminating greedily in two orders.
+    """Return a lower bound for the number of OR gates, by eliminating greedily in several orders.
 
     Parameters
     ----------
@@ -43,15 +45,38 @@ def count_gates(contracts: Contracts) -> int:
     need, hide = need[:, used], hide[:, used]
     chosen = need.sum(axis=1) >= 2
     need, hide = _distinct(need[chosen], hide[chosen])
-    if not len(need) or need.size * max(need.shape) > LARGEST:
-        return int(need.any(axis=0).sum()) - 1 if len(need) == 1 else min(len(need), 1)
-    return max(_Elimination(need, hide).run(targets_first) for targets_first in (False, True))
+    if not len(need):
+        return 0
+    # elements of the largest need one after another, or targets alone
+    gates = [int(need.sum(axis=1).max()) - 1, _count_own_gates(need, hide)]
+    if need.size * max(need.shape) <= LARGEST:
+        gates += [_Elimination(need, hide).run(targets_first) for targets_first in (False, True)]
+    return max(gates)
 
 
 def _distinct(need: BoolArray, hide: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Return the targets without repeats."""
     both = np.unique(np.concatenate([need, hide], axis=1), axis=0)
     return both[:, : need.shape[1]], both[:, need.shape[1] :]
+
+
+def _count_own_gates(need: BoolArray, hide: BoolArray) -> int:
+    """Return the targets that have a gate of their own, one after another from the largest need on.
+
+    A target of whose need another one hides nothing is left out, as fewer targets need no more gates.
+
+    Examples
+    --------
+    >>> below = np.tri(5, 6, dtype=bool)
+    >>> _count_own_gates(below, ~below)  # the need of one element needs no gate
+    4
+    """
+    order = np.argsort(-need.sum(axis=1), kind="stable")[:MOST_TARGETS]
+    wanted, hidden = np.packbits(need[order], axis=1), np.packbits(hide[order], axis=1)
+    return sum(
+        bool((hidden[rank + 1 :] & row).any(axis=1).all()) and int(np.bitwise_count(row).sum()) > 1
+        for rank, row in enumerate(wanted)
+    )
 
 
 class _Elimination:

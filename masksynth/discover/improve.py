@@ -8,11 +8,13 @@ from time import perf_counter
 
 from masksynth.contracts import Contracts
 from masksynth.discover.circuit import Circuit, Wants, wants_of
-from masksynth.discover.neighbourhood import Neighbourhood, Price
+from masksynth.discover.measure import measure
+from masksynth.discover.neighbourhood import Neighbourhood, Price, count_unions
+from masksynth.discover.place_late import place_late, price_late
 from masksynth.discover.place_layered import place_layered
 from masksynth.discover.place_one import embedded_inputs, place_one
 from masksynth.discover.start_circuits import circuit_of_sets, greedy_circuit, product_circuit
-from masksynth.discover.structure import Structure
+from masksynth.discover.structure import Structure, prune
 from masksynth.discover.suggest_sets import suggest_sets
 
 FEW = 600
@@ -86,7 +88,12 @@ def place(circuit: Circuit, contracts: Contracts, rng: Random, seconds: float) -
     """Return a structure that computes a circuit; links of its chains are tried for some seconds."""
     if contracts.masks == "one":
         return place_one(circuit, contracts)
-    return place_layered(circuit, contracts, rng, seconds)
+    found = place_layered(circuit, contracts, rng, seconds)
+    if contracts.weights.count == "structure":
+        return found
+    late = place_late(circuit, contracts)
+    costs = [measure(prune(structure, "layered"), contracts).cost for structure in (found, late)]
+    return late if costs[1] < costs[0] else found
 
 
 def _starts(contracts: Contracts, wants: Wants, kinds: dict[str, list[int]], seed: int) -> list[tuple[str, Circuit]]:
@@ -103,13 +110,13 @@ def price_of(contracts: Contracts) -> Price:
     """Return the function that estimates what a circuit costs as a structure.
 
     With a mask per layer, counted as a structure, sets are held in positions that are there anyway, so its edges count.
-    With one mask each gate is a position. Where updates are counted, each gate is charged as a position in one layer.
+    With one mask each gate is a position. Where updates are charged, gates are placed as late as possible.
     """
     weights = contracts.weights
     if contracts.masks == "layered" and weights.count == "structure":
-        return lambda circuit: weights.pair * circuit.unions if weights.pair else circuit.unions
+        return count_unions
     if contracts.masks == "layered":
-        return lambda circuit: _count_gates(circuit) * weights.position + weights.pair * _count_inputs(circuit)
+        return lambda circuit: price_late(circuit, weights)
 
     def price(circuit: Circuit) -> float:
         embeds = embedded_inputs(circuit, contracts)

@@ -54,10 +54,26 @@ def charges_of_layers(work: Work, weights: Weights) -> float:
     return min(alone, more + weights.pair * work.edges)
 
 
-def charges_of_one_mask(work: Work, blanks: int, weights: Weights) -> float:
-    """Return a lower bound for the cost of each layer with one mask; ``blanks`` different blanks must read."""
+def charges_of_one_mask(work: Work, blanks: int, weights: Weights, are_apart: bool) -> float:
+    """Return a lower bound for the cost of each layer with one mask.
+
+    Parameters
+    ----------
+    work : Work
+    blanks : int
+        Number of different blanks that must read.
+    weights : Weights
+    are_apart : bool
+        Whether these are all targets, and none of them may see what another one needs: if nothing else is updated, all
+        their reads are of raw tokens.
+    """
     token = min(weights.kv, weights.position)
-    return weights.position * blanks + token * work.elements + weights.pair * work.edges
+    value = weights.position * blanks + token * work.elements + weights.pair * work.edges
+    if not are_apart:
+        return value
+    alone = weights.position * blanks + weights.kv * work.elements + weights.pair * max(work.reads, work.edges)
+    more = weights.position * (blanks + 1) + token * max(work.elements - 1, 0) + weights.pair * work.edges
+    return max(value, min(alone, more))
 
 
 def leave_one_out_at_tokens(n: int, weights: Weights) -> float:

@@ -142,7 +142,7 @@ class LeastCost:
         """Run an exact search; return why there is no structure, if it proves that."""
         best = None if self.incumbent.best is None else self.incumbent.best.structure
         limits = replace(self.limits, seconds=max(0.0, seconds) if seconds < 1e9 else None)
-        outcome = exact.solve(self.contracts, limits, best)
+        outcome = exact.solve(self.contracts, limits, best, self.executor)
         if outcome.structure is not None:
             self.incumbent.offer(outcome.structure)
         if is_less(self.bound.value, outcome.bound) or (outcome.finished and not self._is_proved):

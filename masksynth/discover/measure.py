@@ -8,6 +8,7 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Reads, Structure, contexts, live_after, updated_positions
+from masksynth.mask.csr import distinct
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 
@@ -72,7 +73,7 @@ def measure(structure: Structure, contracts: Contracts) -> Sizes:
 
 def _read_only(keys: Int64Array, updated: BoolArray) -> Int64Array:
     """Return the positions that are read in a layer without being updated in it."""
-    read = np.unique(keys)
+    read = distinct(keys)
     return read[~updated[read]]
 
 

@@ -19,7 +19,9 @@ from masksynth.discover.fullest import Plan, Stage, change
 from masksynth.discover.incumbent import Incumbent, Progress
 from masksynth.discover.journal import Journal
 from masksynth.discover.measure import Sizes
+from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.search import LONGEST, SHORTEST, run_calls
+from masksynth.discover.structure import prune
 from masksynth.workers.ordered import Call
 
 SIZES = range(2, 9)
@@ -28,9 +30,13 @@ LARGEST_PLAN = 40_000_000
 """Largest layers x readers x elements of a plan."""
 
 
-def default_positions(contracts: Contracts) -> int:
-    """Return one position for each element and each blank target."""
-    return contracts.elements.count + sum(target.place == "query" for target in contracts.targets)
+def enough_positions(contracts: Contracts) -> int:
+    """Return one position for each element and each blank target, or more if every construction needs more."""
+    default = contracts.elements.count + sum(target.place == "query" for target in contracts.targets)
+    sizes = (
+        prune(meet_demands(structure, contracts), contracts.masks).size for structure in constructions_for(contracts)
+    )
+    return max(default, min(sizes, default=default))
 
 
 class MostPairs:
@@ -40,7 +46,7 @@ class MostPairs:
     ----------
     contracts : Contracts
     positions : int, optional
-        Largest number of positions [default: `default_positions`].
+        Largest number of positions [default: `enough_positions`].
     limits : Limits
     executor, journal, progress
         As for `masksynth.discover.discover`.
@@ -56,7 +62,7 @@ class MostPairs:
         progress: Progress | None = None,
     ) -> None:
         self.contracts, self.limits, self.executor, self.journal = contracts, limits, executor, journal
-        self.positions = default_positions(contracts) if positions is None else positions
+        self.positions = enough_positions(contracts) if positions is None else positions
         self.progress, self.rounds = progress, 0
         self.incumbent = Incumbent(contracts, self._key, limits.seconds, self._note)
         layers = (contracts.layers or 1) if contracts.masks == "layered" else 2

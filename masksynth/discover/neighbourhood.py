@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from math import exp
 from random import Random
 from time import perf_counter
+from typing import Any
 
+from masksynth.backends import load_plugin
 from masksynth.discover.circuit import Circuit
 from masksynth.discover.cover import greedy_cover, smaller_cover
 from masksynth.discover.edit_circuit import Editor
 
+REPAIR = {"cpsat": "masksynth_solvers.discover.cover_repair:repair_covers"}
+"""The exact repair, by name: this package imports no solver."""
+EXACT, WINDOW, SECONDS = 0.04, 14, 0.4
+"""Share of changes that are repaired by it, number of nodes that it covers at once, and its time."""
 WIDE, MANY = 20, 60
 """Inputs of a node, and nodes, among which pairs are looked for; of more, so many are drawn."""
 Price = Callable[[Circuit], float]
@@ -72,8 +78,11 @@ class Neighbourhood:
         if self.pool and self.rng.random() < 0.3:
             affected |= self._try_sets(editor)
         affected |= set(self.rng.sample(circuit.targets(), min(2, len(circuit.targets()))))
+        if self.rng.random() < EXACT:
+            cover_exactly(editor, affected, self.rng)
         cover_again(editor, affected, self.rng)
-        share_pairs(editor, affected, self.rng)
+        if self.price is count_unions or self.rng.random() < 0.5:  # a gate may cost more than the edges that it saves
+            share_pairs(editor, affected, self.rng)
         return circuit
 
     def _dissolve(self, editor: Editor) -> set[int]:
@@ -154,6 +163,25 @@ def cover_again(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
             found = smaller_cover(need, sets, size - 1) or found
         if found is not None and len(found) <= len(now):
             editor.read(node, found)
+
+
+def cover_exactly(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
+    """Cover some of the nodes anew by CP-SAT, all at once; gates that nobody else reads are charged to them."""
+    circuit = editor.circuit
+    listed = sorted(node for node in nodes if len(circuit.inputs[node]) > 1)
+    window = set(rng.sample(listed, min(WINDOW, len(listed))))
+    opening = {
+        gate: len(circuit.inputs[gate]) - 1.0
+        for gate in circuit.gates()
+        if circuit.inputs[gate] and gate not in window and editor.readers[gate] <= window
+    }
+    repair: Callable[..., Any] = load_plugin("cpsat", REPAIR, "", "repair")
+    wanted = {node: choices(editor, node) for node in window}
+    found = repair(wanted, opening, 1.0, SECONDS, rng.randrange(2**31))
+    for node, read in (found or {}).items():
+        # Depths may have grown meanwhile.
+        if read and all(editor.level[child] < editor.latest[node] for child in read):
+            editor.read(node, read)
 
 
 def add_set(editor: Editor, bits: int, rng: Random) -> set[int]:

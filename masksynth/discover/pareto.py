@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import replace
+from math import inf
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts, Weights, with_options
 from masksynth.discover.answer import Candidate, Discovery
 from masksynth.discover.bounds import bounds_of
+from masksynth.discover.impossible import find_impossible
 from masksynth.discover.incumbent import Incumbent, Progress, is_less
 from masksynth.discover.least_cost import LeastCost
 from masksynth.discover.measure import measure
@@ -58,15 +60,20 @@ class Pareto:
 
     def _find(self) -> None:
         """Search each number of layers at each of the prices, from many layers to few."""
-        depths = depths_of(self.contracts)
+        depths: list[int | None] = [*depths_of(self.contracts)]
+        if self.contracts.layers is None:
+            depths.append(None)
         left = len(depths) * len(PRICES)
         for layers in reversed(depths):
             for weights in PRICES:
                 seconds = max(0.0, self.incumbent.remaining) / left
                 left -= 1
-                self._search(replace(with_options(self.contracts, layers=layers), weights=weights), seconds)
+                question = with_options(self.contracts, layers=layers, masks=self.contracts.masks)
+                self._search(replace(question, weights=weights), seconds)
 
     def _search(self, contracts: Contracts, seconds: float) -> None:
+        if find_impossible(contracts):  # demands may need more layers than these
+            return
         found = LeastCost(contracts, replace(self.limits, seconds=seconds), "search", self.executor).run().best
         if found is None:
             return
@@ -79,7 +86,7 @@ class Pareto:
 
 
 def depths_of(contracts: Contracts) -> list[int]:
-    """Return the numbers of layers that are searched, ascending; the last is that of the contracts.
+    """Return the numbers of layers that are searched, ascending; the last is that of the contracts, if they have one.
 
     Examples
     --------
@@ -94,17 +101,17 @@ def depths_of(contracts: Contracts) -> list[int]:
     return depths
 
 
-def _place(candidate: Candidate) -> tuple[int, int, int]:
+def _place(candidate: Candidate) -> tuple[float, int, int]:
     """Return what is traded: layers, positions, edges."""
     sizes = candidate.sizes
-    return sizes.layers or 0, sizes.positions, sizes.edges
+    return inf if sizes.layers is None else sizes.layers, sizes.positions, sizes.edges
 
 
 def insert(front: list[Candidate], found: Candidate) -> list[Candidate]:
     """Return the candidates of which none is at least as good as another in everything."""
     place = _place(found)
 
-    def is_as_good(left: tuple[int, int, int], right: tuple[int, int, int]) -> bool:
+    def is_as_good(left: tuple[float, int, int], right: tuple[float, int, int]) -> bool:
         return all(a <= b for a, b in zip(left, right, strict=True))
 
     if any(is_as_good(_place(known), place) for known in front):

@@ -34,6 +34,11 @@ def read_circuit(structure: Structure, contracts: Contracts) -> Circuit | None:
         if node is not None:
             target = wants.elements + index
             circuit.inputs[target], circuit.value[target] = (node,), circuit.value[node]
+    if max(circuit.levels(), default=0) > wants.layers:  # targets at one position: here each reads what that one does
+        for target in circuit.targets():
+            read = circuit.inputs[target]
+            if read and circuit.inputs[read[0]]:
+                circuit.inputs[target] = circuit.inputs[read[0]]
     return circuit.tidy()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.contracts.model import Masks
-from masksynth.mask.csr import run_starts
+from masksynth.mask.csr import distinct, run_starts
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 
@@ -27,7 +27,7 @@ class Reads:
     def of_pairs(cls, query: Int64Array, key: Int64Array, size: int) -> Reads:
         """Return the reads of pairs in any order, repeats and the diagonal left out."""
         query, key = np.asarray(query, np.int64), np.asarray(key, np.int64)
-        codes = np.unique((query * size + key)[query != key])
+        codes = distinct((query * size + key)[query != key])
         return cls(*np.divmod(codes, max(size, 1)))
 
     def select(self, chosen: BoolArray) -> Reads:

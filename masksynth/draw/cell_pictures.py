@@ -95,7 +95,7 @@ def mask_picture(subject: Subject, block_size: int | None = None, largest: int =
         for table, panel in enumerate(panels):
             _mark_read_only(panel.cells, layers_of_table(subject.updated, table, subject.mask.tables))
         if any((panel.cells == READ_ONLY).any() for panel in panels):
-            legend = (*legend, (READ_ONLY, "not updated, only read"))
+            legend = (*legend, (READ_ONLY, "not updated, at most read"))
     return _exact(subject, _title(subject, "mask"), panels, legend, block_size or 0)
 
 

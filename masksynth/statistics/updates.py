@@ -35,6 +35,7 @@ def count_updates(updated: BoolArray) -> Updates:
 
     Examples
     --------
+    >>> import numpy as np
     >>> count_updates(np.array([[0, 1, 0], [0, 1, 1]], bool))
     Updates(updated=2, updates=3, read_only=1)
     """
@@ -47,6 +48,7 @@ def layers_of_table(updated: BoolArray, table: int, tables: int) -> BoolArray:
 
     Examples
     --------
+    >>> import numpy as np
     >>> layers_of_table(np.eye(3, dtype=bool), 0, 2).astype(int).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """

@@ -102,6 +102,9 @@ def instance_of(document: Any) -> Instance:
     from masksynth.tasks.faults import shape_fault
     from masksynth.tasks.json_schema import InstanceFile
 
+    if isinstance(document, dict) and "masksynth_contracts" in document and "masksynth" not in document:
+        remedy = "find a structure with masksynth discover, which writes an instance"
+        raise InvalidInstance("is a document of contracts, not an instance", "$", remedy)
     if isinstance(document, dict) and type(document.get("masksynth")) is int and document["masksynth"] != SCHEMA:
         raise InvalidInstance(
             f"unsupported schema {shown(document['masksynth'])}",

@@ -47,6 +47,17 @@ def test_every_wrong_entry_is_found(layers):
             assert finding.witness == {"table": layer, "layer": None if layers == 1 else layer + 1}
 
 
+def test_layers_of_a_shorter_pattern_are_counted():
+    own, both = ((0, 1),), ((0, 2),)
+    mask = Mask.from_intervals([[own, both], [own, ((1, 2),)]])  # position 1 attends to 0 in layers 1, 3 and 5
+    updated = np.ones((5, 2), bool)
+    updated[1::2, 1] = False
+    assert skipped(Subject(mask, "pattern", layers=5, updated=updated)) == []
+    updated[4, 1] = False
+    (finding,) = skipped(Subject(mask, "pattern", layers=5, updated=updated))
+    assert (finding.position, finding.witness) == (1, {"table": 0, "layer": 5})
+
+
 def test_rows_alone_against_the_dense_mask():
     random = np.random.default_rng(0)
     for size in (1, 2, 3, 5, 9):
@@ -95,14 +106,14 @@ def test_pictures_show_what_is_only_read():
     subject = subject_of_merged(merged)
     text = draw(subject)
     assert text.count("○") == (~updated).sum() + 1  # and once in the legend
-    assert "○ not updated, only read" in text
+    assert "○ not updated, at most read" in text
     plain = replace(subject, updated=None)
     assert "○" not in draw(plain) + draw(plain, "hasse") + draw(replace(subject, updated=np.ones((3, 5), bool)))
     assert {f"{name}@0 ○" for name in "abc"} <= {line.strip("╟╙─ ") for line in draw(subject, "hasse").splitlines()}
     assert "hub@0 ○" not in draw(subject, "hasse")
     svg = draw(subject, form="svg")
     assert svg.count('id="read-only-') == (~updated).sum()
-    assert "not updated, only read" in svg
+    assert "not updated, at most read" in svg
     dashed = draw(subject, "hasse", "svg")
     assert "only read, never updated" in dashed
     assert dashed.count("stroke-dasharray") == 4

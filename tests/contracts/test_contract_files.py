@@ -61,6 +61,16 @@ def test_a_document_with_every_field():
     assert_equal(loads_contracts(dump_contracts(contracts)), contracts)
 
 
+@pytest.mark.parametrize("values", [[5, 7, 0, 9], [3, 2, 1, 0], [0, 1, 2, 3.0], [0, True, 2, 3]])
+def test_integers_that_do_not_number_the_elements(values):
+    contracts = read(elements=values, targets=[{"label": "t", "need": values[:2], "hide": values[3:]}])
+    assert (contracts.needed(0).tolist(), contracts.hidden(0).tolist()) == ([0, 1], [3])
+    assert json.loads(dump_contracts(contracts))["elements"] == values
+    assert_equal(loads_contracts(dump_contracts(contracts)), contracts)
+    with pytest.raises(InvalidInstance, match="4 is not an element; use one of elements, with its type"):
+        read(elements=values, targets=[{"label": "t", "need": [4]}])
+
+
 @pytest.mark.parametrize(
     ("fields", "masks", "count"),
     [

@@ -35,6 +35,7 @@ def random_document(draw):
     """Return a document that is valid by construction."""
     n = draw.randrange(1, 7)
     spaces = [n, [f"w{i}" for i in range(n)], [i if i % 2 else float(i) for i in range(n)], [[i] for i in range(n)]]
+    spaces += [[i + 3 for i in range(n)], list(range(n))[::-1], list(range(n))]
     parents = [None if parent < 0 else parent for parent in random_tree(draw.random(), n)]
     edges = [[node, parent] for node, parent in enumerate(parents) if parent is not None]
     spaces += [

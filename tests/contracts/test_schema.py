@@ -15,6 +15,7 @@ from masksynth.contracts import Contracts, dump_contracts, loads_contracts, with
 from masksynth.contracts.families import FAMILIES
 from masksynth.contracts.schema import FILE, schema, text
 from masksynth.errors import InvalidInstance
+from masksynth.tasks.instance_files import loads
 
 PUBLISHED = resources.files("masksynth.contracts.schema").joinpath(FILE).read_text()
 VALIDATOR = Draft202012Validator(json.loads(PUBLISHED))
@@ -281,5 +282,7 @@ def test_the_smallest_contracts_are_read(n):
     assert [contracts.needed(target).tolist() for target in range(n)] == [[], [1], [0]][n > 1 :][:n]
 
 
-def test_an_instance_is_not_contracts():
-    refuse('{"masksynth": 1, "name": "x", "tasks": []}', "object contains unknown field `masksynth`")
+def test_an_instance_is_not_contracts_and_contracts_are_not_an_instance():
+    refuse('{"masksynth": 1, "name": "x", "tasks": []}', "$: is an instance, not contracts; name a document as")
+    with pytest.raises(InvalidInstance, match="is a document of contracts, not an instance; find a structure with"):
+        loads(json.dumps(DOCUMENT))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from masksynth.contracts import Weights
-from masksynth.contracts.families import leave_one_out
+from masksynth.contracts.families import FAMILIES, leave_one_out
 from masksynth.discover.bounds import bounds_of
+from masksynth.discover.constructions.direct import direct
 from masksynth.discover.constructions.fitting import constructions_for
+from masksynth.discover.constructions.nested import nested_queries
 from masksynth.discover.eliminate import count_gates
 from masksynth.discover.measure import measure
 from tests.discover.naive import complements, contracts_of
@@ -54,6 +56,21 @@ def test_leave_one_out_has_as_many_gates_as_the_theorem_says(n):
     hide = [{k} for k in range(n)]
     need = [set(range(n)) - {k} for k in range(n)]
     assert least_gates(need, hide, n) == max(3 * n - 6, 0) == count_gates(leave_one_out(n=n))
+
+
+@pytest.mark.parametrize("family", ["leave_one_out", "neighbourhood", "all_but_row_and_column"])
+@pytest.mark.parametrize("layers", [None, 1])
+def test_raw_tokens_are_proved_optimal_for_one_mask(family, layers):
+    contracts = FAMILIES[family](layers=layers)
+    assert bounds_of(contracts).cost.value == measure(direct(contracts), contracts).cost
+
+
+def test_a_token_that_may_be_a_hub_is_not_raw():
+    # target 2 may see all of what target 0 sees, so its blank may read the other one
+    contracts = contracts_of(4, [{0, 1, 2}, {0, 1}, {0, 1, 2, 3}], [{3}, {2, 3}, set()])
+    bounds = bounds_of(contracts)
+    assert bounds.cost.value < measure(direct(contracts), contracts).cost
+    assert bounds.cost.value <= measure(nested_queries(contracts), contracts).cost
 
 
 def cases():

@@ -150,6 +150,8 @@ def test_jobs_run_anywhere():
         results = list(pool.map(run_job, jobs, ["sat"] * len(jobs), [Effort(60)] * len(jobs)))
     assert {result.verdict for result in results} == {"infeasible", "structure"}
     assert {result.price for result in results if result.structure is not None} == {20}
+    outcome = discover_backend("maxsat").solve(contracts, Limits(60, workers=2))
+    assert (outcome.bound, outcome.finished) == (20, True)
 
 
 def test_limits_keep_a_structure_and_a_bound():
@@ -174,5 +176,7 @@ def test_what_is_not_expressed_is_refused_by_name():
     dear = replace(leave_one_out(n=3, layers=2), masks="one", layers=None)
     with pytest.raises(Unsupported, match="kv <= position"):
         encode_hubs(replace(dear, layers=2, weights=Weights(1, 2, 1, "layer")), 3, 3)
+    with pytest.raises(Unsupported, match="too many for an exact search; use --backend search"):
+        discover_backend("cpsat").solve(leave_one_out(n=80, layers=6), Limits(10))
     assert discover_backend_names()[:2] == list(BACKENDS)
     assert not has_model(encode_hubs(leave_one_out(n=3), 2, 2).formula)

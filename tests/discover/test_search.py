@@ -1,6 +1,7 @@
 """The search: circuits, placements, demands and objectives, against a checker written differently."""
 
 from dataclasses import replace
+from importlib import import_module
 from random import Random
 from time import perf_counter
 
@@ -27,6 +28,7 @@ from masksynth.discover.read_circuit import read_circuit
 from masksynth.discover.start_circuits import circuit_of_sets, greedy_circuit, product_circuit
 from masksynth.discover.structure import prune
 from masksynth.discover.suggest_sets import suggest_sets
+from masksynth_solvers.discover.cover_repair import repair_covers
 from tests.discover.naive_structures import drop_reads, fault, random_contracts, unmet_demands
 
 CASES = [("layered", layers) for layers in (1, 2, 3, 6)] + [("one", None), ("one", 2)]
@@ -66,8 +68,8 @@ def test_the_checker_of_these_tests_finds_a_missing_read():
 
 def test_a_structure_gives_its_circuit_back():
     rng = np.random.default_rng(2)
-    for seed in range(30):
-        contracts = random_contracts(rng, *(("layered", 4) if seed % 2 else ("one", None)))
+    for seed in range(60):
+        contracts = random_contracts(rng, *(("layered", 1 + seed % 4) if seed % 2 else ("one", None)))
         for structure in constructions_for(contracts):
             circuit = read_circuit(structure, contracts)
             assert circuit.fault() == ""
@@ -196,3 +198,22 @@ def test_elements_without_names_of_their_own_kind_are_searched_alike():
     renamed = replace(contracts, elements=Elements(tuple(f"w{i}" for i in range(9)), tuple(range(9))))
     first, second = (discover(c, limits=Limits(0)).best.sizes for c in (contracts, renamed))
     assert first == second
+
+
+def test_the_exact_repair_covers_as_well_as_a_search_by_hand():
+    # Three nodes want {0, 1, 2}, {0, 1, 3} and {0, 1}; opening 9 = {0, 1} for 1 and reading it saves two reads.
+    elements = [(element, 1 << element) for element in range(4)]
+    wanted = {10 + index: (bits, [*elements, (9, 3)]) for index, bits in enumerate((7, 11, 3))}
+    chosen = repair_covers(wanted, {9: 1.0}, 1.0, 5.0, 0)
+    assert {node: sorted(read) for node, read in chosen.items()} == {10: [2, 9], 11: [3, 9], 12: [9]}
+    assert repair_covers({10: (7, elements[:2])}, {}, 1.0, 5.0, 0) is None
+
+
+def test_changes_with_the_exact_repair_keep_circuits_right(monkeypatch):
+    monkeypatch.setattr(import_module("masksynth.discover.neighbourhood"), "EXACT", 1.0)
+    contracts = FAMILIES["neighbourhood"](shape=(4, 4), layers=3)
+    wants = wants_of(contracts)
+    search = Neighbourhood(greedy_circuit(wants, 0), Random(0), pool=suggest_sets(contracts)["small rectangles"])
+    for _ in range(8):
+        search.step(0.5)
+        assert search.current.fault() == ""

@@ -42,6 +42,7 @@ NAMES = (
     "batches",
     "clustering",
     "hierarchy",
+    "discovery_exact",
 )
 
 

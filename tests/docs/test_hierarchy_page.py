@@ -43,7 +43,7 @@ def test_the_page_runs_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = page(tmp_path)
     assert [block.language for block in found].count("console") == 3
-    assert [block.language for block in found].count("python") == 3
+    assert [block.language for block in found].count("python") == 5
     run(found, tmp_path)
 
 

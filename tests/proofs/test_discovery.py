@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from masksynth.backends import Limits
 from masksynth.cli import main
-from masksynth.contracts import Contracts, Elements, Target, Weights
+from masksynth.contracts import Contracts, Elements, Target, Weights, dump_contracts
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.backends import discover_backend
@@ -69,6 +69,18 @@ def test_command(folders):
     assert "cost 20, optimal" in done.output
     lines = json.loads(CliRunner().invoke(main, ["check-proof", str(folders / "reads"), "--json"]).output)
     assert (lines["ok"], lines["claim"], lines["value"]) == (True, "reads", 10)
+
+
+def test_discover_writes_a_proof(tmp_path):
+    contracts = tmp_path / "contracts.json"
+    contracts.write_text(dump_contracts(leave_one_out(n=4, layers=2)))
+    run = ["discover", str(contracts), "--proof", str(tmp_path / "proof"), "--json"]
+    done = CliRunner().invoke(main, run)
+    assert done.exit_code == 0, done.output
+    assert check_proof(tmp_path / "proof").value == json.loads(done.stdout)["edges"] == 10
+    again = CliRunner().invoke(main, run)
+    assert again.exit_code == 2
+    assert "not empty" in again.output or "exists" in again.output or "--force" in again.output
 
 
 def changed(folder, change):
@@ -191,8 +203,6 @@ def test_both_encoders_say_the_same_of_any_contracts(seed, tmp_path):
     contracts = Contracts(
         "random", Elements(names, tuple(range(n))), places, pack(kinds == "n"), pack(kinds == "h"), weights=UNIT
     )
-    from masksynth.contracts import dump_contracts
-
     (tmp_path / "contracts.json").write_text(dump_contracts(contracts))
     sets = read_contract_sets(tmp_path / "contracts.json")
     for gates in range(4):

@@ -102,6 +102,20 @@ def test_a_row_without_itself_is_not_alone() -> None:
         verify(Instance(family, "t"), replace(merged, updated=updated))
 
 
+def test_the_witness_names_another_key_wherever_it_is() -> None:
+    """Position q attends to a neighbour before or after itself, in one interval with it."""
+    nodes = tuple(Node(name, name, 0) for name in "abc")
+    for keys, other in (("bc", 2), ("ab", 0), ("abc", 0)):
+        rows = {"a": ("a",), "b": tuple(keys), "c": ("c",)}
+        predict = tuple(Prediction(name, name + "!") for name in "abc")
+        instance = Instance(TaskFamily((Task("t", nodes, (rows,), predict),)), "t")
+        merged = merge(instance)
+        assert [merged.embeddings["t"][name] for name in "abc"] == [0, 1, 2]
+        updated = np.array([[True, False, True]])
+        with pytest.raises(WrongAnswer, match=f"position 1 is not updated, but it attends to position {other} there"):
+            verify(instance, replace(merged, updated=updated))
+
+
 def test_a_pattern_longer_or_shorter_than_the_layers() -> None:
     nodes = (Node("a", "a", 0), Node("m", "M", 1, carries=()))
     rows: dict[str, tuple[str, ...]] = {"a": ("a",), "m": ("a", "m")}

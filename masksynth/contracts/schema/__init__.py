@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
     import msgspec
 
     from masksynth.contracts.json_schema import ContractsFile
-    from masksynth.contracts.model import MAX_LAYERED
+    from masksynth.contracts.value_checks import MAX_LAYERED
 
     document = msgspec.json.schema(ContractsFile)
     whole, space = document["$defs"]["ContractsFile"], document["$defs"]["SpaceFile"]

@@ -4,10 +4,12 @@ from masksynth.diagnostics.hierarchy.cost import Cost, cost, published_flops, pu
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
 from masksynth.diagnostics.hierarchy.diagnose import Hierarchy, diagnose_hierarchy
 from masksynth.diagnostics.hierarchy.energies import Energies, energies
+from masksynth.diagnostics.hierarchy.family_trees import FamilyTree, family_tree
 from masksynth.diagnostics.hierarchy.inputs import inputs_of
 from masksynth.diagnostics.hierarchy.modules import module_tree
 from masksynth.diagnostics.hierarchy.optimum import Distance, distance
 from masksynth.diagnostics.hierarchy.read_tree import packed_tree, read_tree, tree_of_json
+from masksynth.diagnostics.hierarchy.statements import STATEMENTS, Statement
 from masksynth.diagnostics.hierarchy.tied_attention import (
     attend,
     degenerate_families,
@@ -21,11 +23,14 @@ from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, histories, w
 
 __all__ = [
     "BRANCHING",
+    "STATEMENTS",
     "Cost",
     "Distance",
     "Energies",
+    "FamilyTree",
     "Hierarchy",
     "Sight",
+    "Statement",
     "Tree",
     "attend",
     "cost",
@@ -34,6 +39,7 @@ __all__ = [
     "direct_attention",
     "distance",
     "energies",
+    "family_tree",
     "hierarchical_attention",
     "histories",
     "inputs_of",

@@ -101,10 +101,12 @@ def hierarchy(
     masksynth diagnose hierarchy --length 4096 --branching 2,4,8,16
     masksynth diagnose hierarchy mask.npz --max-children 16 --plot tree.svg
     masksynth diagnose hierarchy packed --batch 3 --branching 16,16
+    masksynth new transfusion | masksynth diagnose hierarchy -
 
-    SUBJECT: a JSON file of nested lists of positions, a mask file or the folder of an answer (the tree is that of its
-    modules), the folder of packed batches (groups, runs of the same samples, tokens), package.module:mask_mod, or - for
-    the JSON or the mask file on stdin. Without SUBJECT: windows of --branching over --length positions.
+    SUBJECT: a JSON file of nested lists of positions, an instance, a mask file or the folder of an answer (the tree is
+    that of the mask's modules), the folder of packed batches (groups, runs of the same samples, tokens),
+    package.module:mask_mod, or - for the JSON or the mask file on stdin. Without SUBJECT: windows of --branching over
+    --length positions.
 
     Prints the size of the tree, its cost, and the divergence KL(tied || softmax), in total and per position, which is
     the least of all matrices that are constant on the blocks (arXiv 2509.15448).
@@ -156,8 +158,8 @@ def _read_tree(
     causal: bool,
 ) -> NamedTree:
     """Return what SUBJECT and the options name: a tree of windows, from a file, or of a mask."""
-    from masksynth.diagnostics.hierarchy import BRANCHING, read_tree, windows
-    from masksynth.diagnostics.hierarchy.read_tree import tree_of_text
+    from masksynth.diagnostics.hierarchy import BRANCHING, windows
+    from masksynth.diagnostics.hierarchy.read_tree import is_instance, tree_of_text
     from masksynth.subject.mask_file import is_mask_bytes, read_mask_bytes, read_stdin
 
     if subject is None:
@@ -174,10 +176,22 @@ def _read_tree(
         _refuse("a mask file is given", {"--length": length, "--batch": batch}, subject)
         return _tree_of_mask(read_mask_bytes(content), branching, max_children, causal)
     if content is not None or Path(subject).suffix == ".json":
+        text = Path(subject).read_bytes() if content is None else content
+        if is_instance(text):
+            _refuse("an instance is given", {"--length": length, "--batch": batch}, subject)
+            return _tree_of_mask(_subject_of_instance(text, subject), branching, max_children, causal)
         options = {"--branching": branching, "--max-children": max_children, "--length": length, "--batch": batch}
         _refuse("a tree is given", options, subject)
-        return subject, read_tree(subject) if content is None else tree_of_text(content, "<stdin>"), None
+        return subject, tree_of_text(text, "<stdin>" if subject == "-" else subject), None
     return _tree_of_mask(read(subject, length=length, batch=batch), branching, max_children, causal)
+
+
+def _subject_of_instance(text: bytes, name: str) -> Subject:
+    from masksynth.merge import merge
+    from masksynth.subject.folders import subject_of_merged
+    from masksynth.tasks.instance_files import loads
+
+    return subject_of_merged(merge(loads(text, "<stdin>" if name == "-" else name)), name)
 
 
 def _tree_of_mask(
@@ -275,13 +289,14 @@ def _divergence(result: Hierarchy) -> list[str]:
         if result.sightless:
             rows = _count(result.sightless, "row")
             verb = "attends" if result.sightless == 1 else "attend"
-            reason = f"undefined: {rows} of softmax {verb} to no key (pass --self included)"
+            remedy = "the mask gives none" if result.included else "pass --self included"
+            reason = f"undefined: {rows} of softmax {verb} to no key ({remedy})"
         return [f"divergence from softmax: {reason}; {source}"]
     total = f"{_nats(result.kl_total)} nats in total, {_nats(result.kl_mean, 4)} per position"
     identity = f"N phi(root) + sum log Z = {_nats(result.kl_identity or 0.0)}"
     return [
         f"KL(tied || softmax): {total}; {source}",
-        f"no matrix that is constant on the blocks is closer: {identity}",
+        f"theorem: no matrix that is constant on the blocks is closer: {identity}",
     ]
 
 

@@ -12,6 +12,7 @@ from masksynth.diagnostics.hierarchy.cost import cost
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
 from masksynth.diagnostics.hierarchy.inputs import inputs_of, largest_score, real_numbers
 from masksynth.diagnostics.hierarchy.optimum import distance
+from masksynth.diagnostics.hierarchy.statements import STATEMENTS
 from masksynth.diagnostics.hierarchy.tied_attention import degenerate_families, massless_rows
 from masksynth.diagnostics.hierarchy.tree import Families, Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of, sightless_rows
@@ -109,8 +110,8 @@ class Hierarchy:
         return None if self.kl_total is None else self.kl_total / (self.positions * self.heads)
 
     def record(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values."""
-        return {**asdict(self), "kl_mean": self.kl_mean}
+        """Return the fields as plain JSON values, the mean, and ``statements``: what is proved, and what is not."""
+        return {**asdict(self), "kl_mean": self.kl_mean, "statements": [one._asdict() for one in STATEMENTS]}
 
 
 def diagnose_hierarchy(
@@ -120,7 +121,7 @@ def diagnose_hierarchy(
     *,
     name: str = "tree",
     mask: Mask | None = None,
-    included: bool = False,
+    included: bool = True,
     causal: bool = False,
     dim: int = 64,
     seed: int = 0,
@@ -138,7 +139,8 @@ def diagnose_hierarchy(
     mask : Mask, optional
         What positions may attend to.
     included, causal : bool
-        As in `sight_of`.
+        As in `sight_of`, but positions attend to themselves unless ``included`` is false: without themselves the first
+        position of every causal mask has nothing to attend to, and the divergence is not defined.
     flat : bool, optional
         Compute the distance to softmax attention, which takes N^2 time [default: up to 16,384 positions].
 

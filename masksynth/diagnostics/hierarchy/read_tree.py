@@ -72,6 +72,17 @@ def tree_of_text(content: bytes, name: str) -> Tree:
         raise InvalidInstance(f"not JSON: {error}", "", SHAPES, name) from None
 
 
+def is_instance(content: bytes) -> bool:
+    """Return whether the bytes are those of an instance rather than of a tree.
+
+    Examples
+    --------
+    >>> is_instance(b'{"masksynth": 1, "tasks": []}'), is_instance(b"[[0, 1], 2]")
+    (True, False)
+    """
+    return content.lstrip()[:1] == b"{" and b'"tasks"' in content
+
+
 def tree_of_json(value: Any) -> Tree:
     """Build the tree that a JSON value describes, in one of the forms that `read_tree` reads.
 

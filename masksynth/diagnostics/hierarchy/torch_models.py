@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
-from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention
-from masksynth.diagnostics.hierarchy.torch_passes import Plan, plan_of
+from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention, prefix_attention
+from masksynth.diagnostics.hierarchy.torch_plan import Plan, plan_of
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import sight_of
 from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, windows
@@ -43,7 +43,7 @@ HARMLESS = frozenset(("dropout", "scaling", "is_causal", "position_ids", "cache_
 def hierarchical_layers(
     model: nn.Module,
     layers: Iterable[int],
-    tree: Sequence[int] | Callable[[int], Tree] = BRANCHING,
+    tree: Sequence[int] | Sequence[Tree] | Callable[[int], Tree] = BRANCHING,
     *,
     included: bool = True,
     leaks: bool = False,
@@ -57,13 +57,13 @@ def hierarchical_layers(
         RoBERTa, ELECTRA, GPT-2, Llama and their kin; not DistilBERT, ALBERT, MPNet or encoder-decoders.
     layers : iterable of int
         Layers to replace, counted from 0; negative ones from the end.
-    tree : sequence of int, or function
-        Windows from the tokens up, or the tree for a number of positions.
+    tree : sequence of int, sequence of Tree, or function
+        Windows from the tokens up, the tree of each sample of the batch, or the tree for a number of positions.
     included : bool
         Positions attend to themselves, as pretrained models expect.
     leaks : bool
-        Run causal models on trees that let rows depend on later positions (`leaking_rows`), as windows do; `histories`
-        do not.
+        In a causal model let rows depend on later positions, where those of the tree do (`leaking_rows`), as windows'
+        do [default: each row has the tree of its prefix, `prefix_attention`].
 
     Raises
     ------
@@ -71,9 +71,9 @@ def hierarchical_layers(
         For a layer that the model does not have, or a tree of another size.
     Unsupported
         For a model in which a chosen layer has no such module. When the model runs: for a causal mask on a tree that
-        leaks, unless ``leaks``; for a mask that is neither padding nor causal; for cached keys; for dropout on
-        attention weights, which are never written down; for position biases, caps, sinks and windows. When the block is
-        left: for a chosen layer that the model ran without.
+        leaks without ``included``, unless ``leaks``; for a mask that is neither padding nor causal; for cached keys
+        (`Decoder` has a cache); for dropout on attention weights, which are never written down; for position biases,
+        caps, sinks and windows. When the block is left: for a chosen layer that the model ran without.
 
     Examples
     --------
@@ -85,10 +85,10 @@ def hierarchical_layers(
     ...     changed(tokens).last_hidden_state.shape
     torch.Size([1, 8, 8])
     """
-    places = _places(model, layers)
-    made = (lambda size: windows(size, tree)) if isinstance(tree, Sequence) else tree
-    name, ran, used = f"masksynth_hierarchy_{next(NUMBERS)}", list[bool](), set[int]()
-    with _registered(name, _attention(made, (included, leaks), used)), _redirected(places, name):
+    places = attention_modules(model, layers)
+    made = _trees(tree)
+    ran, used = list[bool](), set[int]()
+    with registered(_attention(made, (included, leaks), used)) as name, redirected(places, name):
         watch = model.register_forward_pre_hook(lambda *_: ran.append(True))
         try:
             yield model
@@ -98,10 +98,19 @@ def hierarchical_layers(
         raise Unsupported(f"{type(model).__name__} ran without calling the attention of layer {missed[0]}; {REMEDY}")
 
 
+def _trees(tree: Any) -> Callable[[int], Tree | Sequence[Tree]]:
+    """Return the tree, or those of the samples, for a number of positions."""
+    if not isinstance(tree, Sequence):
+        return tree  # type: ignore[no-any-return]
+    if len(tree) and all(isinstance(one, Tree) for one in tree):
+        return lambda _: tree
+    return lambda size: windows(size, tree)
+
+
 REMEDY = "use HierarchicalAttention"
 
 
-def _places(model: nn.Module, layers: Iterable[int]) -> list[Any]:
+def attention_modules(model: nn.Module, layers: Iterable[int]) -> list[Any]:
     """Return the attention modules of the chosen layers."""
     config: Any = getattr(model, "config", None)
     able: Any = getattr(model, "_can_set_attn_implementation", None)
@@ -141,7 +150,7 @@ def _chosen(layers: Iterable[int], layer_count: int) -> frozenset[int]:
 
 
 @contextmanager
-def _redirected(places: list[Any], name: str) -> Iterator[None]:
+def redirected(places: list[Any], name: str) -> Iterator[None]:
     """Give modules copies of their configs that name another implementation, and restore their own at the end."""
     before = [module.config for module in places]
     try:
@@ -156,51 +165,55 @@ def _redirected(places: list[Any], name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _registered(name: str, attention: Callable[..., Any]) -> Iterator[None]:
+def registered(attention: Callable[..., Any]) -> Iterator[str]:
+    """Give an attention function a name that transformers knows until the block is left."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+    name = f"masksynth_hierarchy_{next(NUMBERS)}"
     ALL_ATTENTION_FUNCTIONS.register(name, attention)
     try:
-        yield
+        yield name
     finally:
         type(ALL_ATTENTION_FUNCTIONS)._global_mapping.pop(name, None)
 
 
-def _attention(made: Callable[[int], Tree], options: tuple[bool, bool], used: set[int]) -> Callable[..., Any]:
+def _attention(
+    made: Callable[[int], Tree | Sequence[Tree]], options: tuple[bool, bool], used: set[int]
+) -> Callable[..., Any]:
     included, leaks = options
 
     @lru_cache(maxsize=8)
-    def plan(size: int, device: torch.device, causal: bool) -> Plan:
+    def plan(size: int, device: torch.device, causal: bool) -> tuple[Plan, bool]:
+        """Return the index tensors, and whether rows need the trees of their prefixes."""
         tree = made(size)
-        if causal and not leaks and (late := leaking_rows(tree, sight_of(tree, causal=True, included=included))).any():
-            fact = f"{int(late.sum())} of {size} rows of this tree depend on later positions under a causal mask"
-            raise Unsupported(f"{fact}; use histories(size, window), or accept it with leaks=True")
-        return plan_of(tree, device)
+        late = 0
+        for one in [tree] if isinstance(tree, Tree) else tree:
+            late += int(leaking_rows(one, sight_of(one, causal=True, included=included)).sum()) if causal else 0
+        if late and not leaks and not included:
+            fact = f"{late} rows depend on later positions under a causal mask, and positions do not see themselves"
+            raise Unsupported(f"{fact}; use included=True, or accept it with leaks=True")
+        return plan_of(tree, device, length=size), late > 0 and not leaks
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> Any:
         used.add(module.layer_idx)
-        _refuse(query, key, settings)
+        refuse_other_scores(query, key, settings)
         padding, causal = padding_of(attention_mask, query)
         if attention_mask is None:
-            causal = _causal_alone(module, settings)
-        result = hierarchical_attention(
-            plan(query.shape[-2], query.device, causal),
-            query,
-            key,
-            value,
-            scale=settings.get("scaling"),
-            included=included,
-            causal=causal,
-            padding=padding,
-        )
+            causal = is_causal_without_mask(module, settings)
+        index, prefixes = plan(query.shape[-2], query.device, causal)
+        qkv, scale = (query, key, value), settings.get("scaling")
+        if prefixes:
+            result = prefix_attention(index, *qkv, scale=scale, padding=padding)
+        else:
+            result = hierarchical_attention(index, *qkv, scale=scale, included=included, causal=causal, padding=padding)
         return result.transpose(1, 2), None
 
     return attention
 
 
-def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
+def is_causal_without_mask(module: Any, settings: dict[str, Any]) -> bool:
     """Return whether a missing mask means causal attention: the module's own direction, not for eager attention."""
     requested = settings.get("is_causal")
     return (
@@ -209,10 +222,12 @@ def _causal_alone(module: Any, settings: dict[str, Any]) -> bool:
     )
 
 
-def _refuse(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
+def refuse_other_scores(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
+    """Raise Unsupported for cached keys, and for settings that change softmax attention or its scores."""
     if q.shape[-2] != k.shape[-2]:
         raise Unsupported(
-            f"{q.shape[-2]} queries for {k.shape[-2]} keys: cached keys are not supported; call it with use_cache=False"
+            f"{q.shape[-2]} queries for {k.shape[-2]} keys: the cache of a model has keys, where this attention needs "
+            "means of nodes; call it with use_cache=False, or decode with torch_decoding.Decoder"
         )
     if options.get("dropout"):
         raise Unsupported(

@@ -11,40 +11,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, pad
 
-from masksynth.diagnostics.hierarchy.tree import Tree
-
-
-class Group(NamedTuple):
-    """Families of one size: ``child`` (F, b) and ``parent`` (F,), both counted from the start of their levels."""
-
-    child: Tensor
-    parent: Tensor
-
-
-class Level(NamedTuple):
-    """Nodes at one depth: ``leaf`` are leaves, of ``position``; ``above`` is the parent of each; then the families.
-
-    ``nodes`` sorts the leaves and the parents of the groups, ``children`` the children of the groups; None where they
-    are in order.
-    """
-
-    leaf: Tensor
-    position: Tensor
-    above: Tensor
-    groups: tuple[Group, ...]
-    nodes: Tensor | None
-    children: Tensor | None
-
-
-class Plan(NamedTuple):
-    """Index tensors of a tree on a device, the rank of each position among the leaves, and if these are in order."""
-
-    levels: tuple[Level, ...]
-    place: Tensor
-    size: int
-    ordered: bool
+from masksynth.diagnostics.hierarchy.torch_plan import Group, Level, Plan
 
 
 class Sums(NamedTuple):
@@ -76,38 +45,6 @@ class Rule(NamedTuple):
     eps: Sequence[Tensor] | None
 
 
-def plan_of(tree: Tree, device: str | torch.device = "cpu") -> Plan:
-    """Build the index tensors of a tree on a device, to be reused by many calls.
-
-    Examples
-    --------
-    >>> from masksynth.diagnostics.hierarchy import tree_of_lists
-    >>> plan_of(tree_of_lists([[0, 1], 2])).place.tolist()
-    [1, 2, 0]
-    """
-    levels = tuple(_level(tree, depth, device) for depth in range(tree.depth + 1))
-    place = torch.argsort(torch.cat([level.position for level in levels]))
-    return Plan(levels, place, tree.size, bool((tree.order[1:] > tree.order[:-1]).all()))
-
-
-def _level(tree: Tree, depth: int, device: str | torch.device) -> Level:
-    low, high = tree.levels[depth]
-    position = torch.from_numpy(tree.position[low:high].copy()).to(device)
-    leaf = torch.nonzero(position >= 0)[:, 0]
-    above = torch.from_numpy(tree.parent[low:high] - (tree.levels[depth - 1][0] if depth else 0)).to(device)
-    families = tree.plan[depth] if depth < tree.depth else ()
-    groups = tuple(
-        Group(*(torch.from_numpy(ids).to(device) for ids in (one.child - high, one.parent - low))) for one in families
-    )
-    nodes = _sorting([leaf, *(group.parent for group in groups)])
-    return Level(leaf, position[leaf], above, groups, nodes, _sorting([group.child.reshape(-1) for group in groups]))
-
-
-def _sorting(parts: list[Tensor]) -> Tensor | None:
-    numbers = torch.cat(parts) if parts else torch.zeros(0)
-    return torch.argsort(numbers) if (numbers[1:] < numbers[:-1]).any() else None
-
-
 def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
     """Return the output for each position.
 
@@ -117,7 +54,18 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
     """
     given, kind = v.dtype, torch.promote_types(torch.promote_types(q.dtype, v.dtype), torch.float32)
     q, k, v = (table.to(kind) for table in (q, k, v))
-    levels, deepest = plan.levels, len(plan.levels) - 1
+    levels = plan.levels
+    sums, sights = rising(levels, q, k, v, rule)
+    output = _down(levels, sums, sights, v)
+    if output.shape[-2] < len(plan.place):  # the last row is that of all positions without a leaf
+        output = pad(output, (0, 0, 0, 1))
+    output = output.index_select(-2, plan.place)
+    return (output if rule.real is None else torch.where(rule.real.unsqueeze(-1), output, 0.0)).to(given)
+
+
+def rising(levels: tuple[Level, ...], q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> tuple[list[Sums], list[Seen]]:
+    """Return the sums of the nodes of each level, and what those of each level but the first see in their families."""
+    deepest = len(levels) - 1
     below = _leaves(levels[-1], deepest, q, k, v, rule)
     sums, sights = [below], []
     for depth in range(deepest - 1, -1, -1):
@@ -125,15 +73,15 @@ def attended(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Tensor:
         below = _parents(levels[depth], below, looked, _leaves(levels[depth], depth, q, k, v, rule))
         sums.append(below)
         sights.append(looked)
-    output = _down(levels, sums[::-1], sights[::-1], v, rule).index_select(-2, plan.place)
-    return (output if rule.real is None else torch.where(rule.real.unsqueeze(-1), output, 0.0)).to(given)
+    return sums[::-1], sights[::-1]
 
 
-def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor, rule: Rule) -> Tensor:
-    """Pass masses s(A) and values from the root to the leaves, level by level."""
+def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Tensor) -> Tensor:
+    """Pass masses s(A) and values from the roots to the leaves, level by level."""
     root = sums[0]
     shape = (root.inner[..., 0] + v[..., 0, 0]).shape
-    value, mass = v.new_zeros(*shape, 1, v.shape[-1]), v.new_ones(*shape, 1)
+    roots = len(levels[0].above)
+    value, mass = v.new_zeros(*shape, roots, v.shape[-1]), v.new_ones(*shape, roots)
     result = [_ends(levels[0], value, mass, root)]
     for level, nodes, looked in zip(levels[1:], sums[1:], sights, strict=True):
         keep, cross = _shares(nodes, looked)
@@ -169,7 +117,8 @@ def _leaves(level: Level, depth: int, q: Tensor, k: Tensor, v: Tensor, rule: Rul
         if rule.real is None
         else rule.real.index_select(-1, level.position)
     )
-    lives = (real & rule.included).expand(own.shape)
+    itself = rule.included if level.itself is None else level.itself & rule.included
+    lives = (real & itself).expand(own.shape)
     return Sums(queries, keys, values, real.to(q.dtype), torch.where(lives, own, 0.0), lives)
 
 
@@ -186,13 +135,14 @@ def _siblings(level: Level, depth: int, below: Sums, rule: Rule) -> Seen:
 
 
 def _seen(group: Group, below: Sums, rule: Rule, eps: Tensor | None) -> Seen:
-    q, k, v = (_families(table, group, -2) for table in (below.q, below.k, below.v))
-    count = _families(below.leaves, group, -1)
+    q, k, v = (families_of(table, group, -2) for table in (below.q, below.k, below.v))
+    count = families_of(below.leaves, group, -1)
     score = rule.scale * (q @ k.transpose(-1, -2)) + count.clamp(min=1).log().unsqueeze(-2)
     if eps is not None:
         score = score + eps[group.child] @ eps[group.child].transpose(-1, -2)
     square = torch.ones(score.shape[-2:], dtype=torch.bool, device=q.device)
     others = square.tril(-1) if rule.causal else square.tril(-1) | square.triu(1)
+    others = others if group.may is None else others & group.may
     may = others & (count > 0).unsqueeze(-2)
     crosses = may.any(-1).expand(score.shape[:-1])
     score = torch.where(may, score, float("-inf"))
@@ -202,7 +152,7 @@ def _seen(group: Group, below: Sums, rule: Rule, eps: Tensor | None) -> Seen:
     return Seen(value, torch.where(crosses, outer, 0.0), crosses)
 
 
-def _families(table: Tensor, group: Group, axis: int) -> Tensor:
+def families_of(table: Tensor, group: Group, axis: int) -> Tensor:
     """Return the children of the families of a group: (F, b) in place of the axis of nodes."""
     if table.shape[axis] != group.child.numel():  # otherwise the level is this group, in order
         table = table.index_select(axis, group.child.reshape(-1))
@@ -223,11 +173,11 @@ def _parents(level: Level, below: Sums, looked: Seen, own: Sums) -> Sums:
 
 
 def _parent(group: Group, below: Sums, looked: Seen) -> Sums:
-    count, inner, lives = (_families(table, group, -1) for table in below[3:])
-    outer, crosses = (_families(table, group, -1) for table in looked[1:])
+    count, inner, lives = (families_of(table, group, -1) for table in below[3:])
+    outer, crosses = (families_of(table, group, -1) for table in looked[1:])
     total = count.sum(-1)
     share = count / total.clamp(min=1).unsqueeze(-1)
-    means = [(share.unsqueeze(-1) * _families(table, group, -2)).sum(-2) for table in below[:3]]
+    means = [(share.unsqueeze(-1) * families_of(table, group, -2)).sum(-2) for table in below[:3]]
     log_mass = torch.where(lives & crosses, torch.logaddexp(inner, outer), torch.where(lives, inner, outer))
     kept = (lives | crosses | (count == 0)).all(-1) & (total > 0)
     energy = torch.where(kept, (share * log_mass).sum(-1), 0.0)

@@ -1,5 +1,13 @@
 """Score symmetry and directionality of attention weights, and predict them from a mask (arXiv 2502.10927)."""
 
+from masksynth.diagnostics.symmetry.checkpoints import (
+    Checkpoint,
+    Comparison,
+    Series,
+    diagnose_checkpoints,
+    is_run,
+)
+from masksynth.diagnostics.symmetry.claims import CLAIMS, Claim
 from masksynth.diagnostics.symmetry.heads import Scores, factor_scores, head_scores, layer_scores
 from masksynth.diagnostics.symmetry.initial import skew_query, skew_rotation, symmetric_query
 from masksynth.diagnostics.symmetry.mask_prediction import (
@@ -32,15 +40,20 @@ from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, 
 from masksynth.diagnostics.symmetry.weights import LayerScores, WeightDiagnosis, diagnose_weights
 
 __all__ = [
+    "CLAIMS",
     "GAMMA",
     "MODES",
     "PUBLISHED",
+    "Checkpoint",
+    "Claim",
+    "Comparison",
     "Curve",
     "LayerScores",
     "MaskDiagnosis",
     "Published",
     "Sampled",
     "Scores",
+    "Series",
     "Store",
     "TablePrediction",
     "TrainingDiagnosis",
@@ -48,6 +61,7 @@ __all__ = [
     "WeightDiagnosis",
     "causal_reciprocity",
     "count_ratio",
+    "diagnose_checkpoints",
     "diagnose_mask",
     "diagnose_weights",
     "directionality_of_norms",
@@ -55,6 +69,7 @@ __all__ = [
     "drawn_score",
     "factor_scores",
     "head_scores",
+    "is_run",
     "layer_scores",
     "open_checkpoint",
     "prefix_reciprocity",

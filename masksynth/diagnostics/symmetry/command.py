@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,25 +25,22 @@ from masksynth.terminal import (
 
 if TYPE_CHECKING:
     from masksynth.diagnostics.symmetry import (
-        LayerScores,
+        Comparison,
         MaskDiagnosis,
         TablePrediction,
         TrainingDiagnosis,
         WeightDiagnosis,
     )
 
-    Diagnosis = WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis
-
-MODELS_SHOWN = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
-"""Published models that are printed for comparison."""
+    Diagnosis = WeightDiagnosis | Comparison | MaskDiagnosis | TrainingDiagnosis
 
 
 @click.command("symmetry")
-@click.argument("subject", required=False)
+@click.argument("subjects", nargs=-1, metavar="[SUBJECT]...")
 @click.option(
     "--mode",
     type=click.Choice(("sum", "excess")),
-    help="How directionality weighs outliers [default: sum; published: excess].",
+    help="How directionality weighs outliers; both are printed by default, excess is what is published.",
 )
 @click.option("--gamma", type=float, help="Standard deviations from which a norm is an outlier [default: 2].")
 @click.option(
@@ -65,7 +61,7 @@ MODELS_SHOWN = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
 @JSON
 @QUIET
 def symmetry(
-    subject: str | None,
+    subjects: tuple[str, ...],
     mode: str | None,
     gamma: float | None,
     head_dim: int | None,
@@ -84,28 +80,31 @@ def symmetry(
 
     \b
     masksynth diagnose symmetry model.safetensors
+    masksynth diagnose symmetry bert gpt2 run -o models.svg
     masksynth diagnose symmetry mask.npz --check
     masksynth diagnose symmetry --train -o curves.svg
 
-    SUBJECT is a checkpoint (.safetensors, *.safetensors.index.json, a folder, .npz) with weights named as in GPT-2,
-    BERT, DistilBERT, ModernBERT, T5 or Llama, or a mask (a mask file, the folder of an answer or of packed batches,
-    package.module:mask_mod); its content decides. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric
-    one, 1/n on average for a random n x n one.
+    SUBJECT is a checkpoint (.safetensors, pytorch_model.bin, an index of either, a folder, .npz) with weights named as
+    in GPT-2, BERT, DistilBERT, ModernBERT, T5, Llama, GPT-NeoX, Falcon, Phi-3 or DeepSeek, or a mask (a mask file, the
+    folder of an answer or of packed batches, package.module:mask_mod); its content decides. Several checkpoints are
+    scored side by side, and a folder of checkpoint-<step> folders is a training run. The symmetry score is 1 for a
+    symmetric W_qk, -1 for a skew-symmetric one, 1/n on average for an n x n one of independent Gaussian numbers.
     """
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
-        check_picture(plot, force, input_files(subject))
-    kind = _choose_kind(subject, train)
+        check_picture(plot, force, [file for subject in subjects for file in input_files(subject)])
+    kind = _choose_kind(subjects, train)
     given: dict[str, dict[str, Any]] = {
         "checkpoint": {"mode": mode, "gamma": gamma, "head_dim": head_dim},
         "mask": {"length": length, "batch": batch, "check": check or None},
         "training": {"steps": steps},
     }
-    _refuse_others(kind, given, subject or "")
+    _refuse_others(kind, given, " ".join(subjects))
     options = {name: value for name, value in given[kind].items() if value is not None}
-    with progress(f"scoring {plain(subject or 'small models in training')} ...", quiet):
-        result = _diagnose(kind, subject or "", options, seed)
+    what = ", ".join(map(plain, subjects)) or "small models in training"
+    with progress(f"scoring {what} ...", quiet):
+        result = _diagnose(kind, subjects, options, seed)
     with to_the_end():
         if plot is not None:
             from masksynth.diagnostics.symmetry.figure import draw_symmetry
@@ -114,20 +113,23 @@ def symmetry(
         if as_json:
             print_json(result.record())
         elif not quiet:
-            click.echo("\n".join(_format(result)))
+            click.echo("\n".join(_format(result, (mode,) if mode else ("sum", "excess"))))
 
 
-def _choose_kind(subject: str | None, train: bool) -> str:
+def _choose_kind(subjects: tuple[str, ...], train: bool) -> str:
     """Return ``training``, ``checkpoint`` or ``mask``."""
     from masksynth.diagnostics.symmetry.input_kind import is_checkpoint
 
-    if train and subject is not None:
-        raise InvalidInstance("--train does not take a subject", "", "leave one of them out", subject)
+    if train and subjects:
+        raise InvalidInstance("--train does not take a subject", "", "leave one of them out", subjects[0])
     if train:
         return "training"
-    if subject is None:
+    if not subjects:
         raise InvalidInstance("no subject", "", "name a checkpoint or a mask, or give --train")
-    return "checkpoint" if is_checkpoint(subject) else "mask"
+    masks = [subject for subject in subjects if not is_checkpoint(subject)]
+    if masks and len(subjects) > 1:
+        raise InvalidInstance("is not a checkpoint, and only checkpoints are compared", "", "name one mask", masks[0])
+    return "mask" if masks else "checkpoint"
 
 
 def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) -> None:
@@ -140,8 +142,8 @@ def _refuse_others(kind: str, given: dict[str, dict[str, Any]], subject: str) ->
                 )
 
 
-def _diagnose(kind: str, subject: str, options: dict[str, Any], seed: int) -> Diagnosis:
-    from masksynth.diagnostics.symmetry import diagnose_mask, diagnose_weights
+def _diagnose(kind: str, subjects: tuple[str, ...], options: dict[str, Any], seed: int) -> Diagnosis:
+    from masksynth.diagnostics.symmetry import diagnose_checkpoints, diagnose_mask, diagnose_weights, is_run
 
     if kind == "training":
         if find_spec("torch") is None:
@@ -149,72 +151,24 @@ def _diagnose(kind: str, subject: str, options: dict[str, Any], seed: int) -> Di
         from masksynth.diagnostics.symmetry.torch_training import train_masks
 
         return train_masks(seed=seed, **options)
+    if kind == "checkpoint" and (len(subjects) > 1 or is_run(subjects[0])):
+        return diagnose_checkpoints(subjects, **options)
     if kind == "checkpoint":
-        return diagnose_weights(subject, **options)
-    named = read(subject, None, options.get("length"), options.get("batch"))
+        return diagnose_weights(subjects[0], **options)
+    named = read(subjects[0], None, options.get("length"), options.get("batch"))
     return diagnose_mask(named.mask, named.name, check="check" in options, seed=seed)
 
 
-def _format(result: Diagnosis) -> list[str]:
+def _format(result: Diagnosis, modes: tuple[str, ...]) -> list[str]:
     """Return a diagnosis as lines of text."""
-    from masksynth.diagnostics.symmetry import MaskDiagnosis, WeightDiagnosis
+    from masksynth.diagnostics.symmetry import Comparison, MaskDiagnosis, WeightDiagnosis
+    from masksynth.diagnostics.symmetry.weights_text import format_comparison, format_weights
 
     if isinstance(result, WeightDiagnosis):
-        return _format_weights(result)
+        return format_weights(result, modes)
+    if isinstance(result, Comparison):
+        return format_comparison(result, modes)
     return _format_mask(result) if isinstance(result, MaskDiagnosis) else _format_training(result)
-
-
-def _format_weights(result: WeightDiagnosis) -> list[str]:
-    layouts = ", ".join(dict.fromkeys(layer.kind for layer in result.layers))
-    width = max(len("layer"), *(len(plain(layer.name)) for layer in result.layers))
-    table = [f"{'layer':<{width}}  symmetry  directionality  symmetry of heads: min, median, max"]
-    table += [
-        _row(plain(layer.name), width, layer.symmetry, layer.directionality, _heads(layer)) for layer in result.layers
-    ]
-    table += [_row("median", width, result.symmetry, result.directionality)]
-    head = f"{_tail(result.source)}: {count(len(result.layers), 'layer')}, weights named as in {layouts}"
-    signs = "positive: long rows (queries), negative: long columns (keys)"
-    rule = f"directionality: mode {result.mode}, gamma {result.gamma:g}; {signs}"
-    lines = [*table, rule, *[f"note: {note}" for note in result.notes], *_published()]
-    return [head, *[f"  {line}" for line in lines]]
-
-
-def _tail(source: str, most: int = 60) -> str:
-    """Return the end of a long name, which is the most informative part of a path."""
-    return plain(source if len(source) <= most else f"...{source[3 - most :]}")
-
-
-def _row(name: str, width: int, symmetry: float | None, directionality: float | None, rest: str = "") -> str:
-    return f"{name:<{width}} {_number(symmetry, 9)}  {_number(directionality, 14)}  {rest}".rstrip()
-
-
-def _heads(layer: LayerScores) -> str:
-    """Return the least, median and largest symmetry of the heads of a layer, as text."""
-    scores = [value for value in layer.head_symmetry if value is not None]
-    if not scores:
-        return "not known" if layer.heads is None else "all undefined"
-    shared = f", {layer.key_heads} key heads" if layer.key_heads != layer.heads else ""
-    heads = f"({layer.heads} of {layer.head_dim}{shared})"
-    return f"{min(scores):.3f}, {median(scores):.3f}, {max(scores):.3f} {heads}"
-
-
-def _number(value: float | None, width: int) -> str:
-    return f"{'undefined' if value is None else f'{value:.3f}':>{width}}"
-
-
-def _published() -> list[str]:
-    from masksynth.diagnostics.symmetry import PUBLISHED, published_range
-
-    lines = ["published medians, symmetry and directionality (mode excess), arXiv 2502.10927:"]
-    for name, decoder in (("encoders", False), ("decoders", True)):
-        (low, high), (least, most) = published_range(decoder)
-        shown = ", ".join(
-            f"{item.model} {item.symmetry:.2f} {item.directionality:+.2f}"
-            for item in PUBLISHED
-            if item.decoder == decoder and item.model in MODELS_SHOWN
-        )
-        lines.append(f"  {name} {low:.2f} to {high:.2f} and {least:+.2f} to {most:+.2f}: {shown}")
-    return lines
 
 
 def _format_mask(result: MaskDiagnosis) -> list[str]:
@@ -229,7 +183,7 @@ def _format_mask(result: MaskDiagnosis) -> list[str]:
 
 def _format_table(prediction: TablePrediction, name: str) -> list[str]:
     pairs = f"{prediction.pairs:,} pair{'' if prediction.pairs == 1 else 's'}"
-    limit = "the limit of the symmetry score of the update of W_qk"
+    limit = "the limit of the symmetry score of the update of W_qk (theorem, if |x|^2/d -> 1)"
     lines = [f"{name}reciprocity {prediction.reciprocity:.4f} of {pairs}: {limit}"]
     if prediction.parts > 1:
         lines.append(f"the mask has {prediction.parts:,} connected components")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masksynth.diagnostics.symmetry import MaskDiagnosis, TrainingDiagnosis, WeightDiagnosis
+from masksynth.diagnostics.symmetry import Comparison, MaskDiagnosis, TrainingDiagnosis, WeightDiagnosis
+from masksynth.diagnostics.symmetry.scores import MODES
 from masksynth.draw.display_names import printable
 from masksynth.draw.pictures import check_picture, write_figure
 
@@ -18,14 +19,15 @@ COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
 MARKS = ("o", "s", "^", "D", "v", "P")
 
 
-def draw_symmetry(
-    result: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis, path: str | Path, force: bool = False
-) -> Path:
+Diagnosis = WeightDiagnosis | Comparison | MaskDiagnosis | TrainingDiagnosis
+
+
+def draw_symmetry(result: Diagnosis, path: str | Path, force: bool = False) -> Path:
     """Draw a diagnosis from its record alone; equal records give equal bytes.
 
     Parameters
     ----------
-    result : WeightDiagnosis, MaskDiagnosis or TrainingDiagnosis
+    result : WeightDiagnosis, Comparison, MaskDiagnosis or TrainingDiagnosis
     path : path
         Ends in .svg, .png or .pdf.
     force : bool
@@ -54,10 +56,14 @@ def draw_symmetry(
         return write_figure(symmetry_figure(result), target, "Symmetry of attention", force)
 
 
-def symmetry_figure(result: WeightDiagnosis | MaskDiagnosis | TrainingDiagnosis) -> Figure:
+def symmetry_figure(result: Diagnosis) -> Figure:
     """Return a diagnosis as a matplotlib figure; call it inside ``drawing()``."""
     if isinstance(result, WeightDiagnosis):
         return _weights(result)
+    if isinstance(result, Comparison):
+        from masksynth.diagnostics.symmetry.comparison_figure import comparison_figure
+
+        return comparison_figure(result)
     return _mask(result) if isinstance(result, MaskDiagnosis) else _training(result)
 
 
@@ -69,11 +75,13 @@ def _sheet(panels: int, width: float = 3.6, height: float = 2.8) -> tuple[Figure
 
 
 def _weights(result: WeightDiagnosis) -> Figure:
-    figure, (left, right) = _sheet(2)
-    _layers(left, result, "symmetry", BLUE)
-    _layers(right, result, "directionality", ORANGE)
-    right.set_title(f"mode {result.mode}, gamma {result.gamma:g}", fontsize=8)
-    left.set_title(_tail(result.source), fontsize=8)
+    figure, panels = _sheet(3, 3.0)
+    _layers(panels[0], result, "symmetry", BLUE)
+    panels[0].set_title(_tail(result.source), fontsize=8)
+    for axes, mode, colour in zip(panels[1:], MODES, (GREEN, ORANGE), strict=True):
+        _layers(axes, result, f"directionality_{mode}", colour)
+        axes.set(ylabel="directionality")
+        axes.set_title(f"mode {mode}, gamma {result.gamma:g}", fontsize=8)
     return figure
 
 

@@ -32,6 +32,22 @@ class Scores(NamedTuple):
     directionality: float | None
 
 
+class Measures(NamedTuple):
+    """Symmetry score of one matrix, and the norms of its rows and columns; None and empty for a matrix of zeros."""
+
+    symmetry: float | None
+    rows: Float64Array
+    columns: Float64Array
+
+    def directionality(self, mode: str, gamma: float = GAMMA) -> float | None:
+        """Return the directionality score; None for a matrix of zeros."""
+        return None if self.symmetry is None else directionality_of_norms(self.rows, self.columns, mode, gamma)
+
+    def scores(self, mode: str, gamma: float = GAMMA) -> Scores:
+        """Return both scores."""
+        return Scores(self.symmetry, self.directionality(mode, gamma))
+
+
 def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: float = GAMMA) -> Scores:
     """Return the scores of W = W_q W_k^T from two (d, m) factors, in O(d m^2) and without d x d.
 
@@ -47,22 +63,25 @@ def factor_scores(query: ArrayLike, key: ArrayLike, mode: str = "sum", gamma: fl
     (Scores(symmetry=1.0, directionality=0.0), Scores(symmetry=None, directionality=None))
     """
     check_mode(mode, gamma)
+    return _factor_measures(query, key).scores(mode, gamma)
+
+
+def _factor_measures(query: ArrayLike, key: ArrayLike) -> Measures:
     q, k = finite(query, "W_q"), finite(key, "W_k")
     if q.shape != k.shape or q.ndim != 2 or not q.size:
         raise InvalidInstance(
             f"W_q {q.shape} and W_k {k.shape} are not two factors (d, m)", "", "give one head, or all side by side"
         )
-    return _scores(q, k, mode, gamma)
+    return _measures(q, k)
 
 
-def _scores(q: Float64Array, k: Float64Array, mode: str, gamma: float) -> Scores:
+def _measures(q: Float64Array, k: Float64Array) -> Measures:
     q, k = _balanced(q, k)
     mixed, left, right = k.T @ q, q.T @ q, k.T @ k
     below = np.vdot(left, right)
     if not below > 0:
-        return Scores(None, None)
-    rows, columns = _lengths(q, right), _lengths(k, left)
-    return Scores(quotient(np.vdot(mixed, mixed.T), below), directionality_of_norms(rows, columns, mode, gamma))
+        return Measures(None, np.zeros(0), np.zeros(0))
+    return Measures(quotient(np.vdot(mixed, mixed.T), below), _lengths(q, right), _lengths(k, left))
 
 
 def _balanced(q: Float64Array, k: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -104,9 +123,20 @@ def head_scores(
     >>> [round(one.symmetry, 12) for one in head_scores(key, key, heads=2)]
     [1.0, 1.0]
     """
-    q, k, group = _grouped(query, key, heads, key_heads)
     check_mode(mode, gamma)
-    return tuple(_scores(q[:, h], k[:, h // group], mode, gamma) for h in range(heads))
+    return tuple(each.scores(mode, gamma) for each in head_measures(query, key, heads, key_heads))
+
+
+def head_measures(query: ArrayLike, key: ArrayLike, heads: int, key_heads: int | None = None) -> tuple[Measures, ...]:
+    """Return symmetry and norms of each head, from which directionality follows for every mode.
+
+    Raises
+    ------
+    InvalidInstance
+        If the shapes do not fit the number of heads.
+    """
+    q, k, group = _grouped(query, key, heads, key_heads)
+    return tuple(_measures(q[:, h], k[:, h // group]) for h in range(heads))
 
 
 def layer_scores(
@@ -140,12 +170,26 @@ def layer_scores(
     >>> bool(np.isclose(layer_scores(query, key, 4, 2).symmetry, np.trace(full @ full) / (full**2).sum()))
     True
     """
+    check_mode(mode, gamma)
+    return layer_measures(query, key, heads, key_heads).scores(mode, gamma)
+
+
+def layer_measures(
+    query: ArrayLike, key: ArrayLike, heads: int | None = None, key_heads: int | None = None
+) -> Measures:
+    """Return symmetry and norms of the sum over heads, from which directionality follows for every mode.
+
+    Raises
+    ------
+    InvalidInstance
+        If the shapes do not fit the number of heads.
+    """
     if heads is None:
-        return factor_scores(query, key, mode, gamma)
+        return _factor_measures(query, key)
     q, k, group = _grouped(query, key, heads, key_heads)
     size, _, width = q.shape
     summed = scaled(q).reshape(size, heads // group, group, width).sum(axis=2)
-    return factor_scores(summed.reshape(size, -1), k.reshape(size, -1), mode, gamma)
+    return _factor_measures(summed.reshape(size, -1), k.reshape(size, -1))
 
 
 def _grouped(

@@ -9,7 +9,8 @@ For Gaussian x_i, E[G A G] = d^2 A + d A^T + d Tr(A) I, so the two have the mean
 
     d^2 r |M|^2 + d |M|^2 + d Tr(M)^2    and    d^2 |M|^2 + d r |M|^2 + d Tr(M)^2,    r = Tr(M M) / |M|^2,
 
-whose quotient tends to r as d grows.
+whose quotient tends to r as d grows. For any independent isotropic tokens with |x|^2 / d -> 1, G / d tends to the
+identity in probability, and the score itself to r. Isotropy alone does not suffice: see docs/symmetry.md.
 """
 
 from __future__ import annotations

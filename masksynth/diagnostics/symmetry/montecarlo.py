@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.diagnostics.components import mask_parts
+from masksynth.diagnostics.symmetry.claims import claims_about
 from masksynth.diagnostics.symmetry.mask_prediction import early_counts, pairs_of, reciprocity, update_symmetry
 from masksynth.diagnostics.symmetry.scores import finite, quotient, scaled
 from masksynth.errors import InvalidInstance, check_type
@@ -54,7 +55,8 @@ class TablePrediction:
     Parameters
     ----------
     reciprocity : float
-        r: the symmetry score of the update as the dimension grows.
+        r: the limit of the symmetry score of the update as d grows, for independent isotropic tokens with
+        |x|^2 / d -> 1.
     pairs : int
     parts : int
         Parts of the mask that see nothing of one another.
@@ -97,7 +99,7 @@ class MaskDiagnosis:
 
     def record(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
-        return {"diagnosis": "symmetry of a mask", **asdict(self)}
+        return {"diagnosis": "symmetry of a mask", **asdict(self), "claims": claims_about("mask")}
 
 
 def diagnose_mask(

@@ -10,15 +10,16 @@ from masksynth.errors import InvalidInstance
 
 
 def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
-    """Return 1 - (first step at which the other run is below the last loss of the plain run) / steps; 0 if never.
+    """Return 1 - (index of the first entry of the other run below the last loss of the plain run) / entries.
 
-    Steps are counted from 1. (A notebook of the published code takes the index of the first step that is below, which
-    is 0 where there is none, and so reports 100 % for a run that never gets there; the paper's table has 0 %.)
+    Entries are counted from 0, as the notebook of the published code does: a run whose first entry is below has 1. 0 if
+    no entry is below. (There the notebook, whose index of no entry is 0, too, prints 100 %; the paper's table has 0 %.)
+    With one entry for each step from 0, before training, it is the share of steps that are saved.
 
     Parameters
     ----------
     plain, other : (steps,)
-        Losses after each step.
+        Losses at equal distances of steps.
 
     Raises
     ------
@@ -28,7 +29,7 @@ def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
     Examples
     --------
     >>> speed_up([4, 3, 2, 1], [3, 0.9, 0.8, 0.7]), speed_up([4, 3, 2, 1], [4, 3, 2, 1])
-    (0.5, 0.0)
+    (0.75, 0.0)
     """
     first, second = finite(plain, "the plain run"), finite(other, "the other run")
     if first.ndim != 1 or first.shape != second.shape or not len(first):
@@ -36,4 +37,4 @@ def speed_up(plain: ArrayLike, other: ArrayLike) -> float:
             f"expected two runs of equal length, one loss per step, got shapes {first.shape} and {second.shape}", ""
         )
     below = second < first[-1]
-    return float(1 - (int(np.argmax(below)) + 1) / len(below)) if below.any() else 0.0
+    return float(1 - int(np.argmax(below)) / len(below)) if below.any() else 0.0

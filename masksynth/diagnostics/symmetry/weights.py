@@ -12,15 +12,14 @@ from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.symmetry.attention_parts import Attention, read_parts
 from masksynth.diagnostics.symmetry.checkpoint_layout import attentions
-from masksynth.diagnostics.symmetry.heads import Scores, head_scores, layer_scores
-from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
+from masksynth.diagnostics.symmetry.claims import claims_about
+from masksynth.diagnostics.symmetry.heads import head_measures, layer_measures
+from masksynth.diagnostics.symmetry.scores import GAMMA, MODES, check_mode
 from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
 
 ROTARY = "rotary position embeddings: the scores are those of the part without positions"
 FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
-LATENT = (
-    "latent attention: the scores are those of the part without positions, without each token's scale in the norms"
-)
+LATENT = "latent attention: the scores are those of the part without positions, without each token's scale in the norms"
 NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
 
 
@@ -38,6 +37,10 @@ class LayerScores:
         Scores of the sum over heads; None where the weights are zero.
     head_symmetry, head_directionality : tuple
         Scores of each head; empty where the heads are not known.
+    directionality_sum, directionality_excess : float or None
+        Directionality in both modes; ``directionality`` is one of them.
+    head_directionality_sum, head_directionality_excess : tuple
+        The same of each head.
     """
 
     name: str
@@ -49,6 +52,10 @@ class LayerScores:
     directionality: float | None
     head_symmetry: tuple[float | None, ...]
     head_directionality: tuple[float | None, ...]
+    directionality_sum: float | None = None
+    directionality_excess: float | None = None
+    head_directionality_sum: tuple[float | None, ...] = ()
+    head_directionality_excess: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class WeightDiagnosis:
         Medians over the layers.
     notes : tuple of str
         What the scores leave out.
+    directionality_sum, directionality_excess : float or None
+        Medians over the layers in both modes.
     """
 
     source: str
@@ -75,10 +84,12 @@ class WeightDiagnosis:
     symmetry: float | None
     directionality: float | None
     notes: tuple[str, ...]
+    directionality_sum: float | None = None
+    directionality_excess: float | None = None
 
     def record(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
-        return {"diagnosis": "symmetry of weights", **asdict(self)}
+        return {"diagnosis": "symmetry of weights", **asdict(self), "claims": claims_about("weights")}
 
 
 def diagnose_weights(
@@ -97,7 +108,8 @@ def diagnose_weights(
     weights : path, mapping of names to arrays, or Store
         A checkpoint (.safetensors, ``*.safetensors.index.json``, a folder, .npz), or its tensors by name.
     mode : {"sum", "excess"}
-        How directionality weighs outliers.
+        How ``directionality`` weighs outliers; ``directionality_sum`` and ``directionality_excess`` are there in any
+        case. Published figures are in mode excess.
     gamma : float
         Standard deviations above the mean from which a norm is an outlier.
     head_dim : int, optional
@@ -127,8 +139,13 @@ def diagnose_weights(
     for done, layer in enumerate(result):
         progress(done, len(result))
         layers.append(_layer(store, layer, mode, gamma))
-    s, d = (_median([getattr(layer, name) for layer in layers]) for name in ("symmetry", "directionality"))
-    return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, d, _notes(store, result))
+    s, by_sum, by_excess = (
+        _median([getattr(layer, name) for layer in layers])
+        for name in ("symmetry", "directionality_sum", "directionality_excess")
+    )
+    chosen = by_sum if mode == "sum" else by_excess
+    notes = _notes(store, result)
+    return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, chosen, notes, by_sum, by_excess)
 
 
 def _store(weights: str | Path | Mapping[str, ArrayLike] | Store, config: Mapping[str, Any] | None) -> Store:
@@ -140,11 +157,22 @@ def _store(weights: str | Path | Mapping[str, ArrayLike] | Store, config: Mappin
 def _layer(store: Store, layer: Attention, mode: str, gamma: float) -> LayerScores:
     query, key = read_parts(store, layer)
     heads, shared = layer.heads or None, layer.key_heads or None
-    combined = layer_scores(query, key, heads, shared, mode, gamma)
-    each: tuple[Scores, ...] = head_scores(query, key, heads, shared, mode, gamma) if heads else ()
-    width = query.shape[1] // heads if heads else None
+    combined = layer_measures(query, key, heads, shared)
+    each = head_measures(query, key, heads, shared) if heads else ()
+    by_mode = {name: combined.directionality(name, gamma) for name in MODES}
+    heads_by_mode = {name: tuple(head.directionality(name, gamma) for head in each) for name in MODES}
     return LayerScores(
-        layer.name, layer.kind, heads, shared, width, *combined, *(tuple(zip(*each, strict=True)) if each else ((), ()))
+        layer.name,
+        layer.kind,
+        heads,
+        shared,
+        query.shape[1] // heads if heads else None,
+        combined.symmetry,
+        by_mode[mode],
+        tuple(head.symmetry for head in each),
+        heads_by_mode[mode],
+        *by_mode.values(),
+        *heads_by_mode.values(),
     )
 
 

@@ -13,6 +13,7 @@ from masksynth.discover.constructions.fitting import constructions_for as constr
 from masksynth.discover.constructions.hole import expanding_hole as expanding_hole
 from masksynth.discover.constructions.hub_root import reroot_with_hubs as reroot_with_hubs
 from masksynth.discover.constructions.layered import layer_by_layer as layer_by_layer
+from masksynth.discover.constructions.nested import nested_queries as nested_queries
 from masksynth.discover.constructions.prefix_suffix import prefix_suffix as prefix_suffix
 from masksynth.discover.constructions.product import grid_product as grid_product
 from masksynth.discover.constructions.reroot import reroot as reroot

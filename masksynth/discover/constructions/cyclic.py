@@ -9,6 +9,7 @@ import numpy as np
 
 from masksynth.discover.constructions.events import Events
 from masksynth.discover.structure import Structure
+from masksynth.mask.csr import distinct
 
 
 def cyclic_hole(n: int, reaches: Sequence[int], layers: int | None = None) -> Structure:
@@ -81,5 +82,5 @@ def cyclic_reaches(n: int, layers: int) -> list[int]:
 def _around(n: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (target, offset) for each target and each place of the circle at distances from low to high of it."""
     distance = np.arange(low, high + 1)
-    offset = np.unique(np.concatenate([distance, n - distance]))
+    offset = distinct(np.concatenate([distance, n - distance]))
     return np.repeat(np.arange(n), len(offset)), np.tile(offset, n)

@@ -15,6 +15,7 @@ from masksynth.discover.constructions.direct import direct, direct_at_tokens
 from masksynth.discover.constructions.hole import doubling_reaches, expanding_hole
 from masksynth.discover.constructions.hub_root import reroot_with_hubs
 from masksynth.discover.constructions.layered import layer_by_layer, levels_of
+from masksynth.discover.constructions.nested import nested_queries
 from masksynth.discover.constructions.prefix_suffix import prefix_suffix, scanned
 from masksynth.discover.constructions.product import grid_product
 from masksynth.discover.constructions.reroot import reroot
@@ -145,6 +146,7 @@ def _one_mask(contracts: Contracts, shape: Shape, partners: Int64Array | None) -
         size = len(partners)
         for structure in (sperner(size), butterfly(size), tree_butterfly(heap_parents(size))):
             yield _rename(structure, shape.elements, partners)
+    yield nested_queries(contracts)
     is_query = np.array([target.place == "query" for target in contracts.targets], bool)
     targets = np.arange(len(contracts.targets))
     for order in _orders(shape):

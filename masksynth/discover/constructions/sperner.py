@@ -160,7 +160,7 @@ def _in_place(words: BoolArray, layers: int) -> Structure | None:
     query, key = _cover(words)
     reader, raw = _raw_reads(words)
     # a twin may be a hub, and is raw in the first layer only; late tokens are read in the last one, as all else
-    first = np.where(words.any(axis=1)[raw], 1, 2)
+    first = np.where(words[raw].any(axis=1), 1, 2)
     events = Events(
         np.concatenate([np.repeat([1, 2], [int(grows.sum()), len(query)]), first]),
         np.concatenate([token[hub[grows]], n + query, n + reader]),

@@ -141,8 +141,9 @@ def layer_steps(merged: MergedTask, layers: int) -> tuple[LayerStep, ...]:
     """Return the steps of each layer; of positions that are not updated nothing is computed."""
     tables = merged.mask.tables
     dense = merged.mask.dense().reshape(tables, merged.mask.size, merged.mask.size)
-    updated = np.ones((tables, merged.mask.size), bool) if merged.updated is None else merged.updated
-    return tuple(_step(dense[layer % tables], updated[layer % tables]) for layer in range(layers))
+    # one row per layer, or a single one for every layer
+    updated = np.ones((1, merged.mask.size), bool) if merged.updated is None else merged.updated
+    return tuple(_step(dense[layer % tables], updated[layer % len(updated)]) for layer in range(layers))
 
 
 def _step(mask: np.ndarray[Any, Any], updated: np.ndarray[Any, Any]) -> LayerStep:

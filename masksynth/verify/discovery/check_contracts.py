@@ -107,8 +107,8 @@ def _check_updated(merged: MergedTask, expected: BoolArray) -> None:
 def _check_flow(contracts: Contracts, tables: list[Rows], element: Int64Array, target: Int64Array) -> None:
     """Raise unless the targets see what they need, in time, and nothing that they hide."""
     need, is_one = contracts.need, contracts.masks == "one"
-    state, layer = embed(element, need.shape[1]), 0
-    for layer, (_, _, state) in enumerate(follow(tables, state, is_one), start=1):
+    layers = follow(tables, embed(element, need.shape[1]), is_one)
+    for layer, (_, _, state) in enumerate(layers, start=1):
         if is_one and layer == contracts.layers:
             _check_need(contracts, need & ~state[target], layer)
     if not is_one or contracts.layers is None or layer < contracts.layers:

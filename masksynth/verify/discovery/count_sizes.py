@@ -51,8 +51,10 @@ def count_sizes(contracts: Contracts, merged: MergedTask) -> dict[str, Any]:
 def _cost(contracts: Contracts, tables: list[Rows], updated: BoolArray, edges: int) -> float:
     """Return the cost: of positions and pairs, or of each layer's updates, positions that it only reads, and pairs."""
     weights, size = contracts.weights, updated.shape[1]
+    cost: float
     if weights.count == "structure":
-        return weights.position * size + weights.pair * edges
+        cost = weights.position * size + weights.pair * edges
+        return cost
     only_read = 0
     for rows, changed in zip(tables, updated, strict=True):
         is_key = np.zeros(size, bool)

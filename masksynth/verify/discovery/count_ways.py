@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Ways:
             if not path:
                 return found
             used.add(-1 - path[0])
-            for tail, head in zip(path, path[1:], strict=False):
+            for tail, head in pairwise(path):
                 if head in ways.get(tail, ()):
                     ways[tail].remove(head)
                 else:

@@ -31,7 +31,8 @@ class Rows:
     @cached_property
     def is_read(self) -> BoolArray:
         """Whether each entry is off the diagonal."""
-        return self.query != self.key
+        is_read: BoolArray = self.query != self.key
+        return is_read
 
     def others(self, position: int) -> Int64Array:
         """Return the other positions that a position attends to."""

@@ -19,7 +19,6 @@ whose inputs holds the other; orders and namings (`masksynth_solvers.discover.ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from time import monotonic
@@ -121,6 +120,10 @@ def _add_outputs(
     return users
 
 
+MOST_ELEMENTS = 64
+"""Maximum number of needed elements for which gates are counted."""
+
+
 @dataclass(frozen=True)
 class GateBound:
     """A proved number of gates.
@@ -143,9 +146,7 @@ class GateBound:
     seconds: tuple[float, ...]
 
 
-def bound_reads(
-    contracts: Contracts, effort: Effort, engine: str = "sat", stop: Callable[[], bool] = lambda: False
-) -> GateBound:
+def bound_reads(contracts: Contracts, effort: Effort, engine: str = "sat") -> GateBound:
     """Refute one number of gates after another, until a circuit is found or the time is over.
 
     Examples
@@ -156,12 +157,10 @@ def bound_reads(
     (6, 10, True)
     """
     places = lay_out(contracts)
-    copies = sum(
-        places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True)
-    )
+    copies = sum(places.paid[blank] and bool(row.any()) for blank, row in zip(places.blank, places.need, strict=True))
     until = None if effort.seconds is None else monotonic() + effort.seconds
-    gates, spent = 0, []
-    while not stop():
+    gates, spent = 0, list[float]()
+    while len(places.tokens) <= MOST_ELEMENTS:
         left = None if until is None else until - monotonic()
         if left is not None and left <= 0:
             break

@@ -53,7 +53,7 @@ from masksynth_solvers.discover.clauses import (
 )
 from masksynth_solvers.discover.demands import refuse_demands
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
-from masksynth_solvers.discover.places import BLANK, Places, lay_out, reads_of
+from masksynth_solvers.discover.places import BLANK, Places, check_size, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
 
 
@@ -135,6 +135,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     if contracts.weights.count == "layer" and prices.kv > prices.position:
         raise Unsupported("exact searches for one mask need kv <= position; lower kv, or give layers")
     places = lay_out(contracts)
+    check_size(hubs + len(places.candidates), 1, len(places.tokens))
     model = Hubs(contracts, places, hubs, raw, 0, Formula(), {}, {}, {}, {})
     _add_embeddings(model)
     _add_places(model)

@@ -163,9 +163,7 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
     for floors in sizes:
         if all(floor >= price for floor, *_ in floors):
             return sorted(jobs, key=lambda pair: (pair[0], pair[1].size))
-        jobs += [
-            (floor, Job(contracts, size, raw, price - 1, reads)) for floor, size, raw in floors if floor < price
-        ]
+        jobs += [(floor, Job(contracts, size, raw, price - 1, reads)) for floor, size, raw in floors if floor < price]
     raise AssertionError("the sizes never end")
 
 

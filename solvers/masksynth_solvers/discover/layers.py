@@ -20,7 +20,8 @@ What is left out, without loss
 - reads, in layer 1 of a mask per layer, of what embeds nothing: they bring nothing;
 - reads in the last layer by what predicts nothing: nobody sees them; further positions that nobody reads;
 - contexts with an element that the only target of a position hides: at L, hence before;
-- of structures that differ by a symmetry, all but those whose word of reads is greatest (`symmetry`).
+- of structures that differ by a symmetry, all but those whose word of reads is greatest (`symmetry`);
+- reads that bring nothing new or may wait (`masksynth_solvers.discover.layer_forms`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ from masksynth_solvers.discover.clauses import (
     negate,
 )
 from masksynth_solvers.discover.demands import refuse_demands
-from masksynth_solvers.discover.places import BLANK, FREE, Places, lay_out, reads_of
+from masksynth_solvers.discover.layer_forms import add_forms
+from masksynth_solvers.discover.places import BLANK, FREE, Places, check_size, lay_out, reads_of
 from masksynth_solvers.discover.symmetry import find_swaps, move_positions
 from masksynth_solvers.sparse.path_encoding import Formula
 
@@ -116,7 +118,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
         With a number of layers.
     extra : int
     symmetries : bool
-        Whether structures are left out that differ from others by a symmetry.
+        Whether structures are left out that differ from others by a symmetry or by reads that may go or wait.
 
     Raises
     ------
@@ -133,6 +135,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     assert contracts.layers is not None
     refuse_demands(contracts)
     places = lay_out(contracts, extra)
+    check_size(places.size, contracts.layers, len(places.tokens))
     layered = Layered(contracts, places, contracts.layers, 0, Formula(), {}, {}, {}, [])
     _add_positions(layered)
     _add_reads(layered)
@@ -144,6 +147,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
         _add_closure(layered)
     layered.offset = charge_layers(layered)
     if symmetries:
+        add_forms(layered)
         _break_symmetries(layered)
     return layered
 

@@ -9,8 +9,11 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Reads
+from masksynth.errors import Unsupported
 from masksynth.mask.typing import BoolArray
 
+MOST_WAYS = 2_000_000
+"""Maximum number of layers x positions^2 x elements of a formula."""
 BLANK, FREE = -1, -2
 """A position that embeds nothing, and one that may embed any element or nothing."""
 
@@ -100,6 +103,22 @@ def reads_of(pairs: Sequence[tuple[int, int]], size: int) -> Reads:
     """Return the reads of (query, key) pairs."""
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return Reads.of_pairs(table[:, 0], table[:, 1], size)
+
+
+def check_size(positions: int, layers: int, elements: int) -> None:
+    """Raise Unsupported if a formula would have too many ways for elements to arrive.
+
+    Examples
+    --------
+    >>> check_size(128, 6, 64)
+    Traceback (most recent call last):
+    masksynth.errors.Unsupported: 128 positions, 6 layers and 64 elements are too many for an exact search; ...
+    """
+    if layers * positions**2 * elements > MOST_WAYS:
+        raise Unsupported(
+            f"{positions} positions, {layers} layers and {elements} elements are too many for an exact search; "
+            "use --backend search"
+        )
 
 
 def contract_rows(contracts: Contracts) -> tuple[BoolArray, BoolArray]:

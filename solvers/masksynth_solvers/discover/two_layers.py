@@ -58,7 +58,8 @@ def least_reads(n: int, most: int) -> TwoLayers:
     """
     images = _images(n)
     level: set[Family] = {()}
-    best, chosen, looked = n * (n - 1), (), 0
+    best, looked = n * (n - 1), 0
+    chosen: Family = ()
     budget = most - 2 * n
     while level:
         for family in sorted(level):
@@ -151,4 +152,5 @@ def _images(n: int) -> Int64Array:
 
 
 def _count_bits(sets: Int64Array) -> Int64Array:
-    return np.unpackbits(sets.astype(np.uint64)[:, None].view(np.uint8), axis=1).sum(axis=1).astype(np.int64)
+    bits: Int64Array = np.unpackbits(sets.astype(np.uint64)[:, None].view(np.uint8), axis=1).sum(axis=1, dtype=np.int64)
+    return bits

@@ -77,10 +77,10 @@ def test_a_mask_that_falls_into_parts_has_a_line(folder):
 def test_zero_weights_have_undefined_scores(folder):
     np.savez("zero.npz", **{"layer.query.weight": np.zeros((4, 4)), "layer.key.weight": np.eye(4)})
     lines = run("zero.npz", "--head-dim", 2).stdout.splitlines()
+    assert lines[2] == "  layer undefined   undefined   undefined  all undefined"
+    assert lines[1].index("d (excess)") + len("d (excess)") == lines[2].index("  all undefined")
+    lines = run("zero.npz", "--head-dim", 2, "--mode", "sum").stdout.splitlines()
     assert lines[2] == "  layer undefined       undefined  all undefined"
-    assert lines[1].index("directionality") + len("directionality") == lines[2].index("undefined  all") + len(
-        "undefined"
-    )
 
 
 def test_the_check_prints_random_updates_beside_the_prediction(folder):

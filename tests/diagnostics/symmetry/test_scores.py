@@ -215,8 +215,25 @@ def test_starts_are_symmetric_and_skew_in_every_head():
 
 
 def test_speed_up_by_hand():
-    assert room.speed_up([5, 4, 3, 2], [4, 1, 1, 1]) == 0.5
-    assert room.speed_up([5, 4, 3, 2], [1, 1, 1, 1]) == 0.75
+    assert room.speed_up([5, 4, 3, 2], [4, 1, 1, 1]) == 0.75
+    assert room.speed_up([5, 4, 3, 2], [1, 1, 1, 1]) == 1
     assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2.5]) == 0  # never below: not the complete run
     assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 2]) == 0
-    assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 1]) == 0  # below only after the last step
+    assert room.speed_up([5, 4, 3, 2], [5, 4, 3, 1]) == 0.25
+
+
+def test_speed_up_counts_from_0_as_the_notebook_does():
+    assert room.speed_up([3, 2, 1.5], [3, 1.4, 1]) == pytest.approx(2 / 3)  # counted from 1 it would be 1/3
+
+
+def test_the_mean_score_is_1_over_n_for_laws_symmetric_about_0_alone():
+    """Exponential numbers minus 1 have mean 0, too, and a mean score above 1/n: 0.533, 0.354, 0.207 at n = 2, 3, 5."""
+    rng = np.random.default_rng(12)
+    for size, other in ((2, 0.533), (3, 0.354), (5, 0.207)):
+        for draw, mean in ((rng.standard_normal, 1 / size), (rng.standard_exponential, other)):
+            entries = draw((40_000, size, size))
+            entries = entries - 1 if draw == rng.standard_exponential else entries
+            scores = np.einsum("bij,bji->b", entries, entries) / np.einsum("bij,bij->b", entries, entries)
+            error = scores.std() / len(scores) ** 0.5
+            assert abs(scores.mean() - mean) < 4 * error + (0 if mean == 1 / size else 0.0006)
+            assert abs(room.symmetry_score(entries[0]) - scores[0]) < 1e-12

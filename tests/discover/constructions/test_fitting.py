@@ -8,10 +8,12 @@ import pytest
 from masksynth.contracts.families import FAMILIES
 from masksynth.discover.as_answer import to_merged
 from masksynth.discover.bounds import bounds_of
+from masksynth.discover.constructions.direct import direct
 from masksynth.discover.constructions.fitting import constructions_for
+from masksynth.discover.constructions.nested import nested_queries
 from masksynth.discover.measure import measure
 from masksynth.verify.discovery import verify_contracts
-from tests.discover.naive import assert_keeps, complements, contracts_of
+from tests.discover.naive import assert_keeps, complements, contracts_of, edges
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -53,6 +55,24 @@ def test_random_contracts():
             sizes = measure(structure, contracts)
             assert bounds.positions.value <= sizes.positions
             assert bounds.edges.value <= sizes.edges
+
+
+def test_queries_that_read_queries():
+    rng = np.random.default_rng(2)
+    built = 0
+    for _ in range(80):
+        count = int(rng.integers(3, 10))
+        states = rng.choice(3, (6, count), p=[0.1, 0.7, 0.2])
+        need, hide = ([set(np.flatnonzero(row == kind).tolist()) for row in states] for kind in (1, 2))
+        for layers in (None, 2):
+            contracts = contracts_of(count, need, hide, layers, masks="one")
+            structure = nested_queries(contracts)
+            if structure is not None:
+                assert_keeps(structure, contracts)
+                assert structure.size == count + 6
+                assert edges(structure) < edges(direct(contracts))
+                built += 1
+    assert built > 60
 
 
 def test_tokens_in_another_order():

@@ -1,4 +1,4 @@
-"""Least charges where every layer is paid for (theorems 4, 5 and 6 of ``docs/discovery.md``)."""
+"""Least charges where every layer is paid for (theorems 4 to 7 of ``docs/discovery.md``)."""
 
 from __future__ import annotations
 
@@ -42,17 +42,25 @@ def charge_layers(work: Charges, weights: Weights) -> float:
     Either nothing but the hosts reads, and each reads its elements raw, or there is one update more.
     """
     token = min(weights.kv, weights.position) if work.movable else weights.kv
-    direct = weights.pair * max(work.reads, work.edges)
-    updates = [weights.position * work.hosts + token * max(work.elements - work.movable, 0) + direct]
+    direct = weights.position * work.hosts + token * max(work.elements - work.movable, 0)
     spared = work.movable + 1 if work.movable else 0  # with blanks only, no update saves keys and values
     more = weights.position * (work.hosts + 1) + token * max(work.elements - spared, 0)
-    return min(updates[0], more + weights.pair * work.edges)
+    return min(direct + weights.pair * max(work.reads, work.edges), more + weights.pair * work.edges)
 
 
-def charge_one_mask(work: Charges, blanks: int, weights: Weights) -> float:
-    """Return a least cost of one layer with one mask, where so many different blanks must read."""
+def charge_one_mask(work: Charges, blanks: int, weights: Weights, blind: bool) -> float:
+    """Return a least cost of one layer with one mask, where so many different blanks must read (theorems 4 and 7).
+
+    If the blanks are all targets, and blind to one another, either nothing but them is updated, and they read their
+    elements raw, or there is one update more.
+    """
     token = min(weights.kv, weights.position)
-    return weights.position * blanks + token * work.elements + weights.pair * work.edges
+    least = weights.position * blanks + token * work.elements + weights.pair * work.edges
+    if not blind:
+        return least
+    direct = weights.position * blanks + weights.kv * work.elements + weights.pair * max(work.reads, work.edges)
+    more = weights.position * (blanks + 1) + token * max(work.elements - 1, 0) + weights.pair * work.edges
+    return max(least, min(direct, more))
 
 
 def charge_tokens(n: int, weights: Weights) -> float:

@@ -1,4 +1,4 @@
-"""A cost that every structure for given contracts has at least, by theorems 1 to 6 of ``docs/discovery.md``."""
+"""A cost that every structure for given contracts has at least, by theorems 1 to 7 of ``docs/discovery.md``."""
 
 from __future__ import annotations
 
@@ -39,18 +39,22 @@ def prove_cost(contracts: Contracts) -> float:
     query = np.array([target.place == "query" for target in contracts.targets], bool)
     size, weights = _all_but_one(need, hide), contracts.weights
     reading = _apart(contracts, query & need.any(axis=1))
-    gates = 3 * size - 6 if size >= 3 else prove_gates(need, hide)
-    edges = gates + len(reading)
-    if weights.count == "structure":
-        positions = int(need.any(axis=0).sum()) + _beyond_tokens(contracts, need, query)
-        return float(weights.position * positions + weights.pair * edges)
     reads = need.sum(axis=1) - ~query  # a target at a token of its need has that one
     hosts = _apart(contracts, reads > 0)
-    work = Charges(
-        len(hosts), int((~query[hosts]).sum()), int(reads[hosts].sum()), int(need[query].any(axis=0).sum()), edges
-    )
+    direct = int(reads[hosts].sum())
+    edges = (3 * size - 6 if size >= 3 else prove_gates(need, hide)) + len(reading)
+    if contracts.layers == 1:
+        edges = max(edges, direct)
+    blind = contracts.masks == "one" and len(hosts) == len(query) and bool(query.all()) and _hide_mutually(need, hide)
+    if weights.count == "structure":
+        positions = int(need.any(axis=0).sum()) + _beyond_tokens(contracts, need, query)
+        spare = direct if blind and _stay_raw(need, hide) else edges
+        least = weights.position * positions + weights.pair * max(spare, edges)
+        return float(min(least, weights.position * (positions + 1) + weights.pair * edges))
+    read = int(need[query].any(axis=0).sum())
+    work = Charges(len(hosts), int((~query[hosts]).sum()), direct, read, edges)
     if contracts.masks == "one":
-        return (contracts.layers or 1) * charge_one_mask(work, len(reading), weights)
+        return (contracts.layers or 1) * charge_one_mask(work, len(reading), weights, blind)
     bounds = [charge_layers(work, weights)]
     if size == len(query) >= 3:
         bounds.append(charge_tokens(size, weights))
@@ -90,6 +94,22 @@ def _apart(contracts: Contracts, chosen: BoolArray) -> Int64Array:
         differs = (place[left] != place[first]) & (query[left] | query[first])
         left = left[crossed.any(axis=1) | differs]  # a target does not cross itself, so it goes
     return np.array(kept, np.int64)
+
+
+def _hide_mutually(need: BoolArray, hide: BoolArray) -> bool:
+    """Return whether each target hides something that each other one needs: no blank sees another one's context."""
+    crossed = hide.astype(np.float32) @ need.T.astype(np.float32) > 0
+    return bool((crossed.sum(axis=1) == len(need) - 1).all())
+
+
+def _stay_raw(need: BoolArray, hide: BoolArray) -> bool:
+    """Return whether for each two needed elements a target needs the one and hides the other.
+
+    Then a position that embeds an element, and is the only one to do so, sees no other element at any depth.
+    """
+    used = need.any(axis=0)
+    apart = need[:, used].T.astype(np.float32) @ hide[:, used].astype(np.float32) > 0
+    return bool((apart.sum(axis=1) == int(used.sum()) - 1).all())
 
 
 def _beyond_tokens(contracts: Contracts, need: BoolArray, query: BoolArray) -> int:

@@ -7,7 +7,9 @@ import numpy as np
 from masksynth.mask.typing import BoolArray, Int64Array
 
 MOST_WORK = 1 << 27
-"""Elements times targets times the larger of both, beyond which nothing is eliminated."""
+"""Elements times targets times the larger of both, beyond which only targets are eliminated."""
+MOST_TARGETS = 1 << 11
+"""Targets of which each is compared with all later ones, those with the largest needs."""
 
 
 def prove_gates(need: BoolArray, hide: BoolArray) -> int:
@@ -29,9 +31,22 @@ def prove_gates(need: BoolArray, hide: BoolArray) -> int:
         return 0
     both = np.unique(np.hstack([need, hide]), axis=0)
     need, hide = both[:, : need.shape[1]], both[:, need.shape[1] :]
+    least = max(int(need.sum(axis=1).max()) - 1, _count_alone(need, hide))
     if need.size * max(need.shape) > MOST_WORK:
-        return int(need.sum()) - 1 if len(need) == 1 else 1
-    return max(_eliminate(need, hide, True), _eliminate(need, hide, False))
+        return least
+    return max(least, _eliminate(need, hide, True), _eliminate(need, hide, False))
+
+
+def _count_alone(need: BoolArray, hide: BoolArray) -> int:
+    """Return how many targets, from large needs to small, have a gate that serves no later one.
+
+    Each later one hides something of such a target's need. Targets that are passed over gain nothing.
+    """
+    order = np.lexsort((np.arange(len(need)), -need.sum(axis=1)))[:MOST_TARGETS]
+    needs, hides = need[order].astype(np.float32), hide[order].astype(np.float32)
+    crossed = np.triu(needs @ hides.T > 0, 1)  # crossed[t, u]: the later u hides something that t needs
+    later = np.arange(len(order))[::-1]
+    return int((crossed.sum(axis=1) == later).sum())
 
 
 def _eliminate(need: BoolArray, hide: BoolArray, prefer_targets: bool) -> int:

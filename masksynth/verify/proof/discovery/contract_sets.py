@@ -15,7 +15,7 @@ from typing import Any
 from masksynth.errors import InvalidInstance
 from masksynth.verify.proof.proof_files import read_bytes
 
-MAX_ELEMENTS = 64
+MOST_ELEMENTS = 64
 """Largest number of elements, and of targets, for which a proof is checked."""
 Set = frozenset[int]
 
@@ -106,10 +106,10 @@ def _sets_of(document: dict[str, Any]) -> ContractSets:
         raise ValueError("proofs do not cover blanks that are alike")
     values = _values(document["elements"])
     number = {_text(value): index for index, value in enumerate(values)}
-    if not 0 < len(values) <= MAX_ELEMENTS or len(number) < len(values):
-        raise ValueError(f"expected 1 to {MAX_ELEMENTS} different elements, got {len(values)}")
+    if not 0 < len(values) <= MOST_ELEMENTS or len(number) < len(values):
+        raise ValueError(f"expected 1 to {MOST_ELEMENTS} different elements, got {len(values)}")
     need, hide, anywhere = _targets(document["targets"], number)
-    if not 0 < len(need) <= MAX_ELEMENTS or any(ours & theirs for ours, theirs in zip(need, hide, strict=True)):
+    if not 0 < len(need) <= MOST_ELEMENTS or any(ours & theirs for ours, theirs in zip(need, hide, strict=True)):
         raise ValueError("no target, too many, or one that needs what it hides")
     layers = document.get("layers")
     masks = document.get("masks", "one" if layers is None else "layered")
@@ -130,8 +130,8 @@ def _values(elements: Any) -> list[Any]:
     if isinstance(elements, dict):
         ((form, given),) = elements.items()
         count = given["n"] if form == "graph" else len(given) if form == "tree" else given[0] * given[1]
-    if type(count) is not int or not 0 < count <= MAX_ELEMENTS:
-        raise ValueError(f"expected 1 to {MAX_ELEMENTS} elements")
+    if type(count) is not int or not 0 < count <= MOST_ELEMENTS:
+        raise ValueError(f"expected 1 to {MOST_ELEMENTS} elements")
     return list(range(count))
 
 

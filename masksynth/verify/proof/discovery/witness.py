@@ -9,15 +9,15 @@ import msgspec
 from masksynth.errors import WrongAnswer
 from masksynth.verify.proof.discovery.contract_sets import ContractSets
 
-MAX_POSITIONS = 10_000
-Place = Annotated[int, msgspec.Meta(ge=0, lt=MAX_POSITIONS)]
+MOST_POSITIONS = 10_000
+Place = Annotated[int, msgspec.Meta(ge=0, lt=MOST_POSITIONS)]
 
 
 class Witness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The element that each position embeds, -1 if none; pairs (query, key) of each layer; where targets are."""
 
     element: Annotated[
-        tuple[Annotated[int, msgspec.Meta(ge=-1)], ...], msgspec.Meta(min_length=1, max_length=MAX_POSITIONS)
+        tuple[Annotated[int, msgspec.Meta(ge=-1)], ...], msgspec.Meta(min_length=1, max_length=MOST_POSITIONS)
     ]
     reads: Annotated[tuple[tuple[tuple[Place, Place], ...], ...], msgspec.Meta(min_length=1)]
     target: tuple[Place, ...]

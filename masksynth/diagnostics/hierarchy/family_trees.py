@@ -1,0 +1,49 @@
+"""Build the tree of a family of training tasks: documents, turns, images and answers are modules of its merged mask."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from masksynth.diagnostics.hierarchy.modules import module_tree
+from masksynth.diagnostics.hierarchy.tree import Tree
+from masksynth.mask import Mask
+from masksynth.merge import merge
+from masksynth.tasks import Instance
+
+
+class FamilyTree(NamedTuple):
+    """The tree over the positions of a merged task, and the mask of that task."""
+
+    tree: Tree
+    mask: Mask
+
+
+def family_tree(instance: Instance, max_children: int | None = None) -> FamilyTree:
+    """Return the tree of the modules of an instance's smallest merged mask, and the mask.
+
+    Packed documents, the images of a text, answers to one prompt and the ends of turns are positions that all others
+    see equally, so each is a node of the tree; no block is lost.
+
+    Parameters
+    ----------
+    instance : Instance
+        From the catalogue or `masksynth.load`.
+    max_children : int, optional
+        As in `module_tree`.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As `masksynth.merge.merge` and `module_tree`.
+
+    Examples
+    --------
+    Three tokens, an image of two patches, and a token:
+
+    >>> from masksynth import catalog
+    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> lists_of_tree(family_tree(catalog.transfusion(segments=(3, 2, 2))).tree)
+    [0, 1, 2, [3, 4], 5]
+    """
+    mask = merge(instance).mask
+    return FamilyTree(module_tree(mask, max_children), mask)

@@ -1,0 +1,57 @@
+"""Forms that some cheapest structure with a mask per layer has, where each read costs and layers are not charged.
+
+- *News.* q reads k in layer l only if C_{l-1}(k) has an element that C_{l-1}(q) lacks: else the read may go.
+- *Late.* q reads k in layer l < L only if somebody reads q in layer l + 1, or k itself reads in layer l. Else the read
+  may move to layer l + 1: nobody sees q in between, and k has the same context then. (If q reads k in layer l + 1
+  anyway, the read in layer l may go.) Moves end, since layers of reads grow.
+
+Among the cheapest structures those in which the layers of reads sum to the most have both forms; symmetries map them
+onto one another, so one of them also has the greatest word (`masksynth_solvers.discover.layers`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from masksynth_solvers.discover.clauses import Term, add, negate
+
+if TYPE_CHECKING:
+    from masksynth_solvers.discover.layers import Layered
+
+
+def add_forms(layered: Layered) -> None:
+    """Add both forms."""
+    contracts = layered.contracts
+    if contracts.masks == "one" or contracts.weights.count == "layer" or not contracts.weights.pair:
+        return
+    reads_in: dict[tuple[int, int], list[Term]] = {}
+    readers_in: dict[tuple[int, int], list[Term]] = {}
+    for (layer, q, k), literal in layered.read.items():
+        reads_in.setdefault((layer, q), []).append(literal)
+        readers_in.setdefault((layer, k), []).append(literal)
+    for (layer, q, k), literal in layered.read.items():
+        _add_news(layered, layer, q, k, literal)
+        if layer < layered.depth:
+            add(
+                layered.formula,
+                negate(literal),
+                *readers_in.get((layer + 1, q), []),
+                *reads_in.get((layer, k), []),
+            )
+
+
+def _add_news(layered: Layered, layer: int, q: int, k: int, literal: Term) -> None:
+    """Add that a read brings an element."""
+    news: list[Term] = []
+    for e in layered.places.tokens:
+        there = layered.context.get((layer - 1, k, e), False)
+        here = layered.context.get((layer - 1, q, e), False)
+        if there is True and here is False:
+            return
+        if there is False or here is True:
+            continue
+        new = layered.formula.new("news", layer, q, k, e)
+        add(layered.formula, -new, there)
+        add(layered.formula, -new, negate(here))
+        news.append(new)
+    add(layered.formula, negate(literal), *news)

@@ -1,0 +1,209 @@
+"""One tree and one mask for each sample, and causal attention without leaks, compared with explicit matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from masksynth.diagnostics.hierarchy import tree_of_lists, windows
+from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
+from masksynth.diagnostics.hierarchy.torch_attention import (
+    HierarchicalAttention,
+    hierarchical_attention,
+    plan_of,
+    prefix_attention,
+)
+from masksynth.diagnostics.hierarchy.torch_decoding import Decoder
+from masksynth.errors import InvalidInstance
+from masksynth.mask import Mask
+from tests.diagnostics.hierarchy.test_torch import pruned
+from tests.diagnostics.hierarchy.trees import normal, random_tree
+from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
+
+NESTED = [tree_of_lists(nested) for nested in ([[0, 1], [2, [3, 4]], 5], [[0], [1, 2]], [0], [[[0, 1]], 2, [3, 4]])]
+
+
+def drawn(random, trees, length, heads=2, width=3):
+    return normal(random, 3, len(trees), heads, length, width)
+
+
+def whole(tree, q, k, v, keep, included, allowed=None, eps=None):
+    """The output of the explicit matrix on the tree without some positions, 0 in their rows."""
+    small = pruned(tree, keep)
+    at = np.flatnonzero(keep)
+    may = None if allowed is None else allowed[np.ix_(at, at)]
+    result = np.zeros((len(keep), v.shape[1]))
+    result[at] = attention_matrix(small, leaf_scores(small, q[at], k[at], eps=eps), may, included) @ v[at]
+    return result
+
+
+@pytest.mark.parametrize("included", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+def test_each_sample_has_its_tree_its_mask_and_its_padding(included, causal):
+    random = np.random.default_rng(2 * included + causal)
+    for trial in range(8):
+        sizes = random.integers(1, 10, 4)
+        trees = [random_tree(random, int(size), ordered=causal) for size in sizes]
+        length = int(sizes.max()) + trial % 3
+        q, k, v = drawn(random, trees, length)
+        masks = random.random((4, length, length)) < 0.8 if trial % 2 else None
+        real = (random.random((4, length)) < 0.7) & (np.arange(length) < sizes[:, None])
+        keep = real | (np.arange(length) == 0) if trial > 3 and masks is None else None
+        given = None if masks is None else torch.tensor(masks)
+        plan = plan_of(trees, mask=given, length=length)
+        padding = None if keep is None else torch.tensor(keep)
+        found = hierarchical_attention(
+            plan, *map(torch.tensor, (q, k, v)), included=included, causal=causal, padding=padding
+        ).numpy()
+        for sample, size in enumerate(sizes):
+            real = np.ones(size, bool) if keep is None else keep[sample, :size]
+            allowed = np.tri(size, dtype=bool) if causal else np.ones((size, size), bool)
+            allowed &= True if masks is None else masks[sample, :size, :size]
+            for head in range(2):
+                parts = [table[sample, head, :size] for table in (q, k, v)]
+                want = whole(trees[sample], *parts, real, included, allowed)
+                assert np.abs(found[sample, head, :size] - want).max() < 1e-12
+                assert (found[sample, head, size:] == 0).all()
+
+
+def test_masks_as_objects_equal_tensors_and_one_mask_serves_all():
+    random = np.random.default_rng(3)
+    tree = windows(6, (2,))
+    dense = random.random((6, 6)) < 0.8
+    q, k, v = map(torch.tensor, drawn(random, [tree, tree], 6))
+    one = hierarchical_attention(plan_of(tree, mask=Mask.from_dense(dense)), q, k, v, included=True)
+    for mask in ([Mask.from_dense(dense)] * 2, torch.tensor(dense), torch.tensor(np.stack([dense, dense]))):
+        assert torch.equal(hierarchical_attention(plan_of([tree, tree], mask=mask), q, k, v, included=True), one)
+
+
+def test_grouped_keys_share_the_trees_of_their_samples():
+    random = np.random.default_rng(4)
+    q, k, v = map(torch.tensor, drawn(random, NESTED, 7, heads=4))
+    for attention in (hierarchical_attention, prefix_attention):
+        found = attention(NESTED, q, k[:, :2], v[:, :2])
+        want = attention(NESTED, q, k[:, :2].repeat_interleave(2, 1), v[:, :2].repeat_interleave(2, 1))
+        assert (found - want).abs().max() < 1e-14
+
+
+def last_rows(tree, q, k, v, keep, eps=None):
+    """Row i of the explicit causal matrix on the tree of the real positions up to i."""
+    result = np.zeros((tree.size, v.shape[1]))
+    for place in np.flatnonzero(keep):
+        until = keep & (np.arange(tree.size) <= place)
+        result[place] = whole(tree, q, k, v, until, True, np.tri(tree.size, dtype=bool), eps)[place]
+    return result
+
+
+def test_prefix_attention_is_the_last_row_on_each_tree_cut_off():
+    random = np.random.default_rng(6)
+    for trial in range(12):
+        sizes = random.integers(1, 11, 3)
+        trees = [random_tree(random, int(size), ordered=True) for size in sizes]
+        length = int(sizes.max()) + trial % 2
+        keep = (random.random((3, length)) < (0.7 if trial % 3 else 1)) & (np.arange(length) < sizes[:, None])
+        q, k, v = drawn(random, trees, length, heads=1)
+        found = prefix_attention(trees, *map(torch.tensor, (q, k, v)), padding=torch.tensor(keep)).numpy()
+        for sample, size in enumerate(sizes):
+            parts = [table[sample, 0, :size] for table in (q, k, v)]
+            want = last_rows(trees[sample], *parts, keep[sample, :size])
+            assert np.abs(found[sample, 0, :size] - want).max() < 1e-12
+            assert (found[sample, 0, size:] == 0).all()
+
+
+def test_embeddings_enter_prefixes_as_they_enter_whole_trees():
+    random = np.random.default_rng(7)
+    tree = tree_of_lists([[0, 1], [2, 3, [4, 5]], 6])
+    q, k, v = drawn(random, [tree], 7, heads=1)
+    eps = normal(random, tree.nodes, 2)
+    tables = [torch.tensor(eps[low:high]) for low, high in tree.levels[1:]]
+    found = prefix_attention(tree, *map(torch.tensor, (q, k, v)), eps=tables)[0, 0].numpy()
+    end = attention_matrix(tree, leaf_scores(tree, q[0, 0], k[0, 0], eps=eps), np.tri(7, dtype=bool), True)[-1]
+    assert np.abs(found[-1] - end @ v[0, 0]).max() < 1e-12
+
+
+@pytest.mark.parametrize("trees", [NESTED, [windows(7, (2, 2))] * 2], ids=["nested", "windows"])
+def test_no_row_of_prefix_attention_depends_on_later_positions(trees):
+    random = np.random.default_rng(8)
+    q, k, v = map(torch.tensor, drawn(random, trees, 7))
+    before = prefix_attention(trees, q, k, v)
+    tied = hierarchical_attention(trees, q, k, v, included=True, causal=True)
+    leaked = 0.0
+    for cut in range(1, 7):
+        changed = [table.clone() for table in (q, k, v)]
+        for table in changed:
+            table[..., cut:, :] = torch.randn_like(table[..., cut:, :])
+        assert torch.equal(prefix_attention(trees, *changed)[..., :cut, :], before[..., :cut, :])
+        other = hierarchical_attention(trees, *changed, included=True, causal=True)
+        leaked = max(leaked, (other - tied)[..., :cut, :].abs().max().item())
+    assert leaked > 1e-3  # what the whole trees do
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("attention", [hierarchical_attention, prefix_attention], ids=["whole", "prefix"])
+def test_gradients_of_samples_with_trees_of_their_own(attention, padded):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, heads, 5, 1, dtype=torch.float64, requires_grad=True) for heads in (2, 1, 1))
+    padding = torch.tensor([[1, 0, 1, 0, 0], [1, 0, 1, 1, 1]]) > 0 if padded else None
+    plan = plan_of(NESTED[1::2], length=5)
+    assert gradcheck(lambda *x: attention(plan, *x, padding=padding), (q, k, v), fast_mode=True)
+    attention(plan, 1e4 * q, k, v, padding=padding).sum().backward()
+    assert all(table.grad.isfinite().all() for table in (q, k, v))
+
+
+def test_what_does_not_fit_is_refused():
+    x = torch.zeros(2, 1, 4, 4)
+    two = [windows(4, (2,))] * 2
+    for call, said in (
+        (lambda: hierarchical_attention([windows(4)] * 3, x, x, x), "3 trees"),
+        (lambda: hierarchical_attention([windows(5)] * 2, x, x, x), "tree 0 has 5 positions"),
+        (lambda: hierarchical_attention([], x, x, x), "a tree, or one for each sample"),
+        (lambda: plan_of(two, mask=torch.ones(3, 4, 4, dtype=torch.bool)), "expected 2 masks"),
+        (lambda: plan_of(two, mask=torch.ones(4, 4)), "expected bool"),
+        (lambda: prefix_attention([windows(3)] * 2, x, x, x, padding=torch.ones(2, 4) > 0), "pad on the right"),
+        (lambda: HierarchicalAttention(windows(4), 4, causal=True), "included=True"),
+        (
+            lambda: HierarchicalAttention(windows(4, (2,)), 4, places=2)(x[:, 0], trees=[windows(4, ())] * 2),
+            "family of 4",
+        ),
+        (lambda: plan_of(two, mask=torch.ones(3, 3, dtype=torch.bool)), "over 4 positions"),
+        (lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x), "takes no masks"),
+        (lambda: prefix_attention([tree_of_lists([1, 0, 2, 3])] * 2, x, x, x), "order"),
+    ):
+        with pytest.raises(InvalidInstance, match=said):
+            call()
+
+
+def test_a_decoder_computes_the_same_rows_from_a_small_cache():
+    random = np.random.default_rng(9)
+    for trial in range(8):
+        tree = random_tree(random, 12, ordered=True) if trial else windows(60, (3, 2))
+        q, k, v = map(torch.tensor, drawn(random, [tree, tree], tree.size, heads=2))
+        want = prefix_attention(tree, q, k[:, :1], v[:, :1], scale=0.7)
+        decoder = Decoder(tree, scale=0.7)
+        for place in range(tree.size):
+            row = decoder.step(q[:, :, place], k[:, :1, place], v[:, :1, place])
+            assert (row - want[:, :, place]).abs().max() < 1e-12
+            assert decoder.entries <= tree.largest * tree.depth
+        with pytest.raises(InvalidInstance, match="larger one"):
+            decoder.step(q[:, :, 0], k[:, :, 0], v[:, :, 0])
+    # the decoder of a longer text computes the same first rows
+    q, k, v = map(torch.tensor, drawn(random, [0], 20))
+    rows = [Decoder(windows(size, (3, 2))) for size in (20, 200)]
+    for place in range(20):
+        one, other = (each.step(q[:, :, place], k[:, :, place], v[:, :, place]) for each in rows)
+        assert (one - other).abs().max() < 1e-14
+    with pytest.raises(InvalidInstance, match="order"):
+        Decoder(tree_of_lists([1, 0]))
+
+
+def test_a_causal_layer_trains_without_seeing_the_next_token():
+    torch.manual_seed(0)
+    layer = HierarchicalAttention(windows(9, (3,)), 8, 2, included=True, causal=True, places=2)
+    trees = [windows(9, (3,)), tree_of_lists([[0, 1, 2], [3, 4]])]
+    x = torch.randn(2, 9, 8)
+    other = torch.cat([x[:, :4], torch.randn(2, 5, 8)], 1)
+    for one, two in ((layer(x), layer(other)), (layer(x, trees=trees), layer(other, trees=trees))):
+        assert torch.equal(one[:, :4], two[:, :4])
+        assert not torch.equal(one[:, 4:], two[:, 4:])
