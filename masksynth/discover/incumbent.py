@@ -14,7 +14,7 @@ from masksynth.discover.structure import Structure, prune
 
 Progress = Callable[[float, float], None]
 """Called with the best value and the bound so far."""
-TOLERANCE = 1e-9
+TOLERANCE = 1e-12
 """Relative difference up to which two costs are equal: sums of products of weights are rounded."""
 
 

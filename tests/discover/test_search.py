@@ -16,8 +16,8 @@ from masksynth.discover.candidate import confirm
 from masksynth.discover.circuit import Circuit, wants_of
 from masksynth.discover.constructions import constructions_for
 from masksynth.discover.discover import discover
-from masksynth.discover.fullest import Stage, change
 from masksynth.discover.edit_circuit import Editor
+from masksynth.discover.fullest import Stage, change
 from masksynth.discover.impossible import find_impossible
 from masksynth.discover.improve import Start, improve, place, price_of
 from masksynth.discover.incumbent import is_less

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = "#d55e00"
 LINES = 6
 """Maximum number of groups with a line of their own."""
-MOST_PATHS = 32
+MOST_PATHS = 28
 """Maximum number of paths that are drawn, those of roots and centres among them; at least half are others."""
 LABELS = {
     "renyi": "Renyi centres",
