@@ -216,8 +216,7 @@ def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) ->
 class HierarchicalAttention(nn.Module):
     """Mix positions by block-tied attention: a layer with projections, heads and optional position embeddings.
 
-    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it;
-    without ``places`` there are no embeddings.
+    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it.
 
     Parameters
     ----------
