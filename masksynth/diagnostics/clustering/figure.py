@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT = "#d55e00"
 LINES = 6
 """Maximum number of groups with a line of their own."""
-MOST_PATHS = 32
-"""Maximum number of paths that are drawn, those of roots among them."""
+MOST_PATHS = 28
+"""Maximum number of paths that are drawn, those of roots and centres among them; at least half are others."""
 LABELS = {
     "renyi": "Renyi centres",
     "strong": "strong centres",
@@ -108,7 +108,8 @@ def _title(result: Clustering, title: str) -> str:
 def _paths(axes: Axes, result: Clustering) -> None:
     x = np.array(result.paths)
     roots = sorted({root for group in result.groups for root in group.roots if root < len(x)})[: MOST_PATHS // 4]
-    spread = np.linspace(0, len(x) - 1, min(len(x), MOST_PATHS - len(roots))).astype(int)
+    drawn = len(roots) + len({place for _, places in result.first_centres for place in places})
+    spread = np.linspace(0, len(x) - 1, min(len(x), max(MOST_PATHS - drawn, MOST_PATHS // 2))).astype(int)
     places = np.unique(np.concatenate([np.array(roots, int), spread]))
     which = np.flatnonzero(np.isin(places, roots)).tolist()
     (circle_paths if result.dim == 2 else sphere_paths)(axes, x[places], np.array(result.times), which)

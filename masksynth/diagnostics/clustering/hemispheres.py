@@ -43,15 +43,16 @@ def _feasible(points: Float64Array) -> bool:
 
 
 def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> int | None:
-    """Count the random starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
+    """Count the starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
 
     Return None where that is too expensive.
 
-    Up to d independent points always are, with probability 1.
+    Linearly independent points always are: some u has the same product with each.
     """
     seeds, dim = int(start.shape[0]), int(start.shape[2])
     if len(down) <= dim:
-        return seeds
+        independent = np.linalg.matrix_rank(start[:, down]) == len(down)
+        return int(independent.sum()) + sum(int(in_hemisphere(points)) for points in start[~independent][:, down])
     if dim > 2 and seeds * len(down) * dim > MOST:
         return None
     return sum(int(in_hemisphere(points)) for points in start[:, down])

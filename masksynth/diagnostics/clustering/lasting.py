@@ -21,7 +21,7 @@ class Lasting(NamedTuple):
 def lasting(counts: Int64Array, times: Float64Array) -> Lasting | None:
     """Return the state of two clusters or more that lasts longest after the first change: until / since is largest.
 
-    A state is a maximal run of recorded times with one number of clusters. None if there is no such state.
+    A state is a maximal run of two recorded times or more with one number of clusters. None if there is no such state.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def lasting(counts: Int64Array, times: Float64Array) -> Lasting | None:
     """
     first = np.flatnonzero(np.diff(counts) != 0) + 1
     last = np.append(first[1:], len(counts))[: len(first)] - 1
-    several = counts[first] > 1
+    several = (counts[first] > 1) & (last > first)
     first, last = first[several], last[several]
     if not len(first):
         return None

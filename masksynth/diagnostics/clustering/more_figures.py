@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from masksynth.diagnostics.clustering.diagnosis import Clustering
     from masksynth.diagnostics.clustering.model_heads import HeadSpectrum
 
-PATHS = 12
+PATHS = 8
 """Paths in a panel of configurations."""
 
 

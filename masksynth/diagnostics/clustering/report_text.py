@@ -16,7 +16,7 @@ from masksynth.diagnostics.clustering.statements import CERTAINTIES
 from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS
 from masksynth.mask.check_rows import format_intervals
 from masksynth.mask.csr import run_starts
-from masksynth.terminal import count, plain
+from masksynth.terminal import count, plain, printable
 
 GROUPS = 8
 """Maximum number of groups that are printed."""
@@ -52,7 +52,7 @@ def _format(result: Clustering) -> list[str]:
 
 
 def _setting(result: Clustering) -> list[str]:
-    lines = [plain(result.setting)] if result.setting else []
+    lines = [printable(result.setting)] if result.setting else []
     if result.value is None or result.to_leading is None:
         return lines
     top, far = result.value.leading, result.to_leading[-1]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.diagnostics.clustering.simulate import checked_start, starts
+from masksynth.diagnostics.clustering.value_spectrum import leading_space, value_spectrum
 from masksynth.diagnostics.clustering.vector_field import Weights, weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -54,3 +55,19 @@ def given_start(setting: Setting | None, mask: Mask, dim: int, seeds: int, seed:
     if x.shape[2] != dim:
         raise InvalidInstance(f"start: expected points of dimension {dim}, got shape {x.shape}", "")
     return np.asarray(x, np.float64)
+
+
+def fields_of_setting(setting: Setting | None, given: Weights, x: Float64Array) -> dict[str, Any]:
+    """Return the fields of a record that only a setting has, for states x (seeds, T, n, d)."""
+    if setting is None:
+        return {}
+    if np.array_equal(given.value, np.eye(len(given.value))):
+        return {"setting": setting.name}
+    space = leading_space(given.value)
+    inside = np.minimum(np.linalg.norm(x @ space, axis=-1), 1.0)
+    far = np.arccos(inside).mean(axis=(0, 2))
+    return {
+        "setting": setting.name,
+        "value": value_spectrum(given.value),
+        "to_leading": tuple(np.round(far, 6).tolist()),
+    }

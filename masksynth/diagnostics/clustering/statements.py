@@ -107,7 +107,7 @@ OTHER_VALUES = Statement("open", "", f"V is no positive multiple of I ({PAGE}, O
 OF_FIRST = Statement(
     "theorem",
     f"{PAPER}, lemma 1",
-    "moves by V alone towards the eigenvectors of the largest real part, for almost every start; not with an empty row",
+    "moves by V alone, unless its row is empty, to the leading eigenvectors, for almost every start",
 )
 KNOWN = {FIXED: RESTS, CHAIN: IN_CHAIN, ONE_ROOT: OF_ONE_ROOT}
 """Status -> what holds for V = I, any Q and K, in any dimension."""

@@ -35,7 +35,7 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = Path(folder)
     place = place if place.is_dir() else place.parent
     try:

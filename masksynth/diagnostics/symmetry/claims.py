@@ -63,7 +63,7 @@ CLAIMS = (
         "encoders above decoders",
         "refuted",
         "each encoder has a larger median symmetry than each decoder",
-        "[S], Tables S4 and S5: ModernBERT-base 0.18, DistilGPT2 0.19; it is a trend",
+        "[S], Tables S4 and S5: ModernBERT-base 0.18, DistilGPT2 0.19; [P], A training run; it is a trend",
         "weights",
     ),
     Claim(
@@ -86,6 +86,13 @@ CLAIMS = (
         "refuted",
         "isotropic tokens suffice for that limit",
         "[P]: tokens of random lengths have the reciprocity of the mask weighted by these lengths",
+        "mask",
+    ),
+    Claim(
+        "equal errors",
+        "refuted",
+        "errors of the scores of a row can be equal in a model with softmax",
+        "[P], What a mask contributes: those of a row add up to 0; [S] leaves softmax out",
         "mask",
     ),
     Claim(

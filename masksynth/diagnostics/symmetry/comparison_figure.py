@@ -26,7 +26,7 @@ def comparison_figure(result: Comparison) -> Figure:
     """Return a figure with a column for each score; call it inside ``drawing()``.
 
     Over steps: the median of the layers, and a band from the lower to the upper quartile. By layer: the last checkpoint
-    of each model, its layers as a line from the first (0) to the last (1), its heads as small points.
+    of each model, its layers as a line from the first (0) to the last (1), its heads from the least to the largest.
     """
     from matplotlib.figure import Figure
 
@@ -76,13 +76,12 @@ def _by_layer(axes: Axes, run: Series, score: str, number: int) -> None:
     depth = [index / max(1, len(layers) - 1) for index in range(len(layers))]
     colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
     heads = [
-        (place, value)
+        (place, min(scores), max(scores))
         for place, layer in zip(depth, layers, strict=True)
-        for value in getattr(layer, f"head_{score}")
-        if value is not None
+        if (scores := [value for value in getattr(layer, f"head_{score}") if value is not None])
     ]
     if heads:
-        axes.scatter(*zip(*heads, strict=True), s=4, color=colour, alpha=0.35, linewidths=0)
+        axes.vlines(*zip(*heads, strict=True), color=colour, alpha=0.35, linewidth=0.8)
     known = [
         (place, value)
         for place, layer in zip(depth, layers, strict=True)

@@ -50,9 +50,11 @@ def format_comparison(result: Comparison, modes: Sequence[str]) -> list[str]:
         step = "" if each.step is None else f"{each.step:,}"
         scores = f"{len(each.scores.layers):>6} {_scores(each.scores, modes)}"
         lines.append(f"{name:<{width}}  {step:>8}  {scores}  {span:>25}  {_number(_head_median(each.scores), 8)}")
-    titles, columns = _columns(result)
+    columns = _columns(result)
     for what in ("symmetry", *(f"directionality_{mode}" for mode in modes)):
-        lines += ["", *_by_layer(what, titles, columns)]
+        lines += ["", f"{what.replace('_', ', mode ')} by layer (median of its heads)"]
+        for first in range(0, len(columns), COLUMNS):
+            lines += _by_layer(what, columns[first : first + COLUMNS])
     notes = dict.fromkeys(f"note: {note}" for run in result.series for note in run.last.notes)
     lines += ["", _rule(modes, result.gamma), *notes, *_published(modes, result.gamma)]
     checkpoints = sum(len(run.checkpoints) for run in result.series)
@@ -60,27 +62,24 @@ def format_comparison(result: Comparison, modes: Sequence[str]) -> list[str]:
     return [head, *[f"  {line}".rstrip() for line in lines]]
 
 
-def _columns(result: Comparison) -> tuple[list[str], list[WeightDiagnosis]]:
-    """Return titles and scores of the columns by layer: the steps of a run, or the last checkpoints of several."""
-    if len(result.series) == 1:
-        found = [("" if each.step is None else f"{each.step:,}", each.scores) for each in result.series[0].checkpoints]
-    else:
-        found = [(_tail(run.name, 16), run.last) for run in result.series]
-    if len(found) > COLUMNS:  # first, last, and evenly between
-        found = [found[round(place * (len(found) - 1) / (COLUMNS - 1))] for place in range(COLUMNS)]
-    return [plain(title) for title, _ in found], [scores for _, scores in found]
+def _columns(result: Comparison) -> list[tuple[str, WeightDiagnosis]]:
+    """Return titles and scores of the columns by layer: last checkpoints of several models, or the steps of one run.
+
+    Of many steps the first, the last, and some evenly between.
+    """
+    if len(result.series) > 1:
+        return [(plain(_tail(run.name, 16)), run.last) for run in result.series]
+    found = [("" if each.step is None else f"{each.step:,}", each.scores) for each in result.series[0].checkpoints]
+    most = min(len(found), COLUMNS)
+    return [found[round(place * (len(found) - 1) / max(1, most - 1))] for place in range(most)]
 
 
-def _by_layer(what: str, titles: Sequence[str], columns: Sequence[WeightDiagnosis]) -> list[str]:
+def _by_layer(what: str, columns: Sequence[tuple[str, WeightDiagnosis]]) -> list[str]:
     """Return a table with one row for each layer: its score, and the median over its heads in brackets."""
-    width = max(16, *(len(title) for title in titles))
-    name = what.replace("_", ", mode ")
-    lines = [
-        f"{name} by layer (median of its heads)",
-        f"{'layer':>5}  " + "  ".join(f"{title:>{width}}" for title in titles),
-    ]
-    for index in range(max(len(scores.layers) for scores in columns)):
-        cells = [_cell(scores.layers[index], what) if index < len(scores.layers) else "" for scores in columns]
+    width = max(16, *(len(title) for title, _ in columns))
+    lines = [f"{'layer':>5}  " + "  ".join(f"{title:>{width}}" for title, _ in columns)]
+    for index in range(max(len(scores.layers) for _, scores in columns)):
+        cells = [_cell(scores.layers[index], what) if index < len(scores.layers) else "" for _, scores in columns]
         lines.append(f"{index:>5}  " + "  ".join(f"{cell:>{width}}" for cell in cells))
     return lines
 
@@ -110,9 +109,8 @@ def _scores(item: LayerScores | WeightDiagnosis, modes: Sequence[str]) -> str:
 
 
 def _rule(modes: Sequence[str], gamma: float) -> str:
-    meaning = f"mode {modes[0]}" if len(modes) == 1 else "(sum) as defined, (excess) as published"
-    name = "directionality:" if len(modes) == 1 else "d: directionality"
-    return f"{name} {meaning}, gamma {gamma:g}; {SIGNS}"
+    name = f"directionality: mode {modes[0]}" if len(modes) == 1 else "d: directionality, (excess) as published"
+    return f"{name}, gamma {gamma:g}; {SIGNS}"
 
 
 def _tail(source: str, most: int = 60) -> str:

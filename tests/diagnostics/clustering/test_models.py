@@ -105,7 +105,7 @@ def test_the_command_prints_and_draws_spectra(tmp_path):
 def test_masks_side_by_side_with_a_discovered_one(tmp_path):
     from masksynth.discover.write import write_discovery
 
-    discovery = ms.discover(families.leave_one_out(n=4))
+    discovery = ms.discover(families.leave_one_out(n=3))
     write_discovery(discovery, tmp_path / "found")
     options = ("--causal", 12, "--window", 3, "--prefix", 4, "--beta", 1, "--time", 20, "--seeds", 3)
     code, text = run(tmp_path / "found", *options, "-o", tmp_path / "both.svg")

@@ -198,6 +198,12 @@ def test_hemispheres_as_often_as_wendel_says(n, dim):
     assert starts_in_hemispheres(x, np.arange(n)) == (400 if n <= dim else found.sum())
 
 
+def test_given_points_need_not_lie_in_a_hemisphere():
+    """Few random points do, with probability 1; two opposite ones that a user gives do not."""
+    x = np.array([[[1.0, 0, 0], [-1, 0, 0]], [[1, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 0]]])
+    assert starts_in_hemispheres(x, np.arange(2)) == 2
+
+
 def test_too_many_programs_are_not_solved():
     assert starts_in_hemispheres(starts(101, 2000, 3)[:84], np.arange(2000)) is None
 

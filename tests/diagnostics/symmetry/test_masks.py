@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -219,3 +220,26 @@ def test_pairs_are_counted_in_an_array_where_columns_are_in_pieces(table, monkey
     monkeypatch.setattr(mutual, "MAX_DENSE", 5)
     with pytest.raises(Unsupported, match="more than 5 intervals"):
         mutual.mutual_pairs(mask, table)
+
+
+def test_the_gradient_of_w_qk_is_that_of_the_scores_and_its_rows_add_up_to_0():
+    """Proposition 2.1 with softmax: dL/dW_qk = sum_ij (dL/da_ij) x_i x_j^T, and the errors of a row cannot be equal."""
+    torch.manual_seed(0)
+    tokens, weight = torch.randn(6, 4, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64, requires_grad=True)
+    hidden = torch.ones(6, 6, dtype=torch.bool).triu(1)
+    scores = tokens @ weight @ tokens.T
+    scores.retain_grad()
+    loss = ((scores.masked_fill(hidden, -torch.inf).softmax(1) @ torch.randn(6, 3, dtype=torch.float64)) ** 3).sum()
+    loss.backward()
+    errors = scores.grad
+    assert torch.allclose(weight.grad, tokens.T @ errors @ tokens, atol=1e-12)
+    assert not errors[hidden].any()
+    assert errors.abs().max() > 0.1
+    assert errors.sum(1).abs().max() < 1e-12
+
+
+def test_the_reciprocity_of_predicting_some_hidden_words_is_their_share():
+    """Rows of h hidden words of n, which see all words: h n pairs, of which h h have a reverse."""
+    hidden = np.zeros(20, bool)
+    hidden[[3, 8, 15]] = True
+    assert room.reciprocity(Mask.from_dense(np.repeat(hidden[:, None], 20, axis=1))) == pytest.approx(3 / 20)

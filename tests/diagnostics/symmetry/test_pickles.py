@@ -73,7 +73,7 @@ def test_shards_of_a_bin_are_read_by_their_index(model, tmp_path):
     assert diagnose_weights(folder).layers == diagnose_weights(index).layers == safe.layers
     assert run(index).exit_code == 0
     (folder / "pytorch_model-00002-of-00002.bin").unlink()
-    with pytest.raises(InvalidInstance, match="1 of 2 shards are missing, pytorch_model-00002-of-00002.bin first"):
+    with pytest.raises(InvalidInstance, match=r"1 of 2 shards are missing, pytorch_model-00002-of-00002\.bin first"):
         diagnose_weights(folder)
 
 

@@ -21,6 +21,10 @@ MODELS = {
         transformers.GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=16, vocab_size=50)
     ),
     "Llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**WIDE, num_key_value_heads=2)),
+    "GPT-NeoX, by head": lambda: transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**WIDE)),
+    "Falcon, by group": lambda: transformers.FalconForCausalLM(
+        transformers.FalconConfig(**WIDE, new_decoder_architecture=True, num_kv_heads=2)
+    ),
     "Llama, bfloat16": lambda: transformers.LlamaModel(transformers.LlamaConfig(**WIDE, num_key_value_heads=1)).to(
         torch.bfloat16
     ),

@@ -1,6 +1,7 @@
 """The example of training runs, and its structures keep the promise of exact zeros, on text and on digits."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from examples.discovery_training.__main__ import main
 from examples.discovery_training.data import load_digits, load_text
 from examples.discovery_training.methods import grid_methods, text_methods
 from examples.discovery_training.train import Setting, hidden_derivative
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("data", ["text", "digits"])
@@ -29,3 +32,10 @@ def test_no_structure_sees_its_own_token(methods, data):
         own, others = hidden_derivative(method, data, Setting(layers=4, width=16, heads=2))
         assert own == 0
         assert others > 1e-6
+
+
+@pytest.mark.parametrize("name", ["text"])
+def test_the_page_shows_the_stored_runs(name, capsys):
+    page, results = ROOT / "docs" / "discovery.md", ROOT / "examples" / "discovery_training" / "results"
+    main(["--show", str(results / f"{name}.json")])
+    assert capsys.readouterr().out.strip() in page.read_text(encoding="utf-8")

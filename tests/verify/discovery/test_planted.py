@@ -49,4 +49,4 @@ def test_no_fault_is_accepted():
     refused = {requirement for change, requirement in found}
     assert {"", "inputs", "targets", "layers", "rows", "updated", "need", "hide"} <= refused
     assert {change for change, _ in found} == {*planted.CHANGES, "right"}
-    assert sum(found.values()) > 1000
+    assert sum(found.values()) > 900

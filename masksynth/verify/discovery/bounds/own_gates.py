@@ -7,10 +7,9 @@ import numpy as np
 from masksynth.mask.typing import BoolArray, Int64Array
 
 MOST_WORK = 1 << 27
-"""Elements times targets times the larger of both, beyond which nothing is eliminated."""
-
-MOST_IN_TURN = 2048
-"""Targets that are taken in turn."""
+"""Elements times targets times the larger of both, beyond which only targets are eliminated."""
+MOST_TARGETS = 1 << 11
+"""Targets of which each is compared with all later ones, those with the largest needs."""
 
 
 def prove_gates(need: BoolArray, hide: BoolArray) -> int:
@@ -32,20 +31,22 @@ def prove_gates(need: BoolArray, hide: BoolArray) -> int:
         return 0
     both = np.unique(np.hstack([need, hide]), axis=0)
     need, hide = both[:, : need.shape[1]], both[:, need.shape[1] :]
-    proved = max(int(need.sum(axis=1).max()) - 1, _in_turn(need, hide))
+    least = max(int(need.sum(axis=1).max()) - 1, _count_alone(need, hide))
     if need.size * max(need.shape) > MOST_WORK:
-        return proved
-    return max(proved, _eliminate(need, hide, True), _eliminate(need, hide, False))
+        return least
+    return max(least, _eliminate(need, hide, True), _eliminate(need, hide, False))
 
 
-def _in_turn(need: BoolArray, hide: BoolArray) -> int:
-    """Return how many targets, from the largest need down, need what each one after them partly hides.
+def _count_alone(need: BoolArray, hide: BoolArray) -> int:
+    """Return how many targets, from large needs to small, have a gate that serves no later one.
 
-    Each of these has a gate that the later ones cannot use; the others are passed over.
+    Each later one hides something of such a target's need. Targets that are passed over gain nothing.
     """
-    ranked = np.argsort(-need.sum(axis=1), kind="stable")[:MOST_IN_TURN]
-    hidden = hide[ranked]
-    return sum(bool((hidden[turn:] @ need[target]).all()) for turn, target in enumerate(ranked.tolist(), start=1))
+    order = np.lexsort((np.arange(len(need)), -need.sum(axis=1)))[:MOST_TARGETS]
+    needs, hides = need[order].astype(np.float32), hide[order].astype(np.float32)
+    crossed = np.triu(needs @ hides.T > 0, 1)  # crossed[t, u]: the later u hides something that t needs
+    later = np.arange(len(order))[::-1]
+    return int((crossed.sum(axis=1) == later).sum())
 
 
 def _eliminate(need: BoolArray, hide: BoolArray, prefer_targets: bool) -> int:
