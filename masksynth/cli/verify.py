@@ -20,6 +20,7 @@ from masksynth.terminal import (
     count,
     plain,
     print_json,
+    printable,
     progress,
     read_contracts,
     read_instance,
@@ -141,7 +142,7 @@ def _verify_contracts(contracts: str, folder: Path, as_json: bool, quiet: bool) 
         sizes = f"{count(report.positions, 'position')}, {count(report.edges, 'edge')}, cost {report.cost:,g}"
         click.echo(f"{plain(question.name)}: right. {sizes}; checked: {', '.join(report.checks)}")
         for left in report.not_compared:
-            click.echo(f"  not compared: {plain(left)}")
+            click.echo(f"  not compared: {printable(left)}")
 
 
 def _print_report(problem: Instance, report: Report, as_json: bool) -> None:

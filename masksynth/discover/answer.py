@@ -115,6 +115,6 @@ def sizes_record(candidate: Candidate) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return a float without the last digits that sums of binary fractions leave; a whole number as int."""
     if isinstance(value, float):
-        value = float(f"{value:.12g}")
+        value = float(f"{value:.14g}")
         return int(value) if value.is_integer() else value
     return value

@@ -14,7 +14,7 @@ from masksynth.discover.structure import Structure, prune
 
 Progress = Callable[[float, float], None]
 """Called with the best value and the bound so far."""
-TOLERANCE = 1e-9
+TOLERANCE = 1e-12
 """Relative difference up to which two costs are equal: sums of products of weights are rounded."""
 
 
@@ -83,4 +83,4 @@ class Incumbent:
 
 def is_less(left: float, right: float) -> bool:
     """Return whether a value is less than another by more than rounding."""
-    return left < right - TOLERANCE * max(1.0, abs(right)) if right != float("inf") else left < right
+    return left < right - TOLERANCE * abs(right) if right != float("inf") else left < right

@@ -179,9 +179,19 @@ def cover_exactly(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
     wanted = {node: choices(editor, node) for node in window}
     found = repair(wanted, opening, 1.0, SECONDS, rng.randrange(2**31))
     for node, read in (found or {}).items():
-        # Depths may have grown meanwhile.
-        if read and all(editor.level[child] < editor.latest[node] for child in read):
+        if read and _may_read(editor, node, read):
             editor.read(node, read)
+
+
+def _may_read(editor: Editor, node: int, read: list[int]) -> bool:
+    """Return whether a node may read others still, after depths, sets and readers of others have changed."""
+    circuit = editor.circuit
+    is_read = bool(editor.readers[node]) or node >= circuit.wants.first_gate
+    need, allowed = bounds(circuit, node, is_read)
+    value = circuit.union(read)
+    is_right = not need & ~value and not value & ~allowed
+    is_smaller = not is_read or all(circuit.value[child] != circuit.value[node] for child in read)
+    return is_right and is_smaller and all(editor.level[child] < editor.latest[node] for child in read)
 
 
 def add_set(editor: Editor, bits: int, rng: Random) -> set[int]:

@@ -66,6 +66,17 @@ def test_the_table_of_models_is_that_of_the_recorded_scores():
     assert min(run.last.symmetry for run in encoders) > max(run.last.symmetry for run in decoders)
 
 
+def test_the_table_of_runs_is_that_of_the_recorded_scores():
+    text = TEXT.split("### A training run")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| [\w-]+, [\w ()]+ \| (.+) \|$", text, re.MULTILINE)
+    recorded = figures.read_comparison("symmetry-runs").series
+    assert [
+        " | ".join(f"{getattr(each.scores, name):.3f}" for each in run.checkpoints)
+        for name in ("symmetry", "directionality_excess")
+        for run in recorded
+    ] == rows
+
+
 def test_a_recorded_model_has_its_scores_today():
     """Of the recorded models the one that is installed; the others are fetched by examples.symmetry_models."""
     (recorded,) = [run for run in figures.read_comparison("symmetry-models").series if run.name == "models/minilm"]

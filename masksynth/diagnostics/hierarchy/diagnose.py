@@ -156,7 +156,7 @@ def diagnose_hierarchy(
     >>> from masksynth.diagnostics.hierarchy.window_trees import windows
     >>> found = diagnose_hierarchy(windows(64, (4, 4, 4)), dim=8)
     >>> found.families, found.tree_pairs, found.flat_pairs, round(found.kl_mean, 3)
-    (21, 336, 4096, 0.438)
+    (21, 336, 4096, 0.429)
     """
     check_type(tree, Tree, "build one with tree_of_lists, windows or module_tree")
     sight = sight_of(tree, included=included, causal=causal, mask=mask)

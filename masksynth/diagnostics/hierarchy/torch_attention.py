@@ -240,7 +240,7 @@ class HierarchicalAttention(nn.Module):
     >>> layer = HierarchicalAttention(windows(12, (2, 3)), width=8, heads=2, places=4)
     >>> layer(torch.ones(5, 12, 8)).shape
     torch.Size([5, 12, 8])
-    >>> layer(torch.ones(2, 12, 8), trees=[windows(9, (2, 3)), windows(12, (2, 2))]).shape
+    >>> layer(torch.ones(2, 12, 8), trees=[windows(9, (2, 3)), windows(11, (2, 3))]).shape
     torch.Size([2, 12, 8])
     """
 

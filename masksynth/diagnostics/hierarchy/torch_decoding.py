@@ -63,7 +63,7 @@ class Decoder:
     >>> for _ in range(64):
     ...     row = decoder.step(x, x, x)
     >>> row.shape, decoder.most
-    (torch.Size([1, 2, 8]), 10)
+    (torch.Size([1, 2, 8]), 9)
     """
 
     def __init__(self, tree: Tree, *, scale: float | None = None) -> None:

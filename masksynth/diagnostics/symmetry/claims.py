@@ -63,7 +63,7 @@ CLAIMS = (
         "encoders above decoders",
         "refuted",
         "each encoder has a larger median symmetry than each decoder",
-        "[S], Tables S4 and S5: ModernBERT-base 0.18, DistilGPT2 0.19; it is a trend",
+        "[S], Tables S4 and S5: ModernBERT-base 0.18, DistilGPT2 0.19; [P], A training run; it is a trend",
         "weights",
     ),
     Claim(

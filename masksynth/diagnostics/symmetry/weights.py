@@ -171,8 +171,10 @@ def _layer(store: Store, layer: Attention, mode: str, gamma: float) -> LayerScor
         by_mode[mode],
         tuple(head.symmetry for head in each),
         heads_by_mode[mode],
-        *by_mode.values(),
-        *heads_by_mode.values(),
+        by_mode["sum"],
+        by_mode["excess"],
+        heads_by_mode["sum"],
+        heads_by_mode["excess"],
     )
 
 

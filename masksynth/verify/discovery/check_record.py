@@ -13,7 +13,7 @@ from masksynth.verify.read_solution import parse
 
 MAX_RECORD = 1 << 26
 """Largest discovery.json that is read, in bytes."""
-ROUNDING = 1e-9
+ROUNDING = 1e-12
 """Relative difference up to which costs are equal: they are sums of products of binary fractions."""
 THEOREM = re.compile(r"theorem \d+, ([^(]+) \(")
 """A theorem in ``bound_by``: its number, its title, and where it is."""

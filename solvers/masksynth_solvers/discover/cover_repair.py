@@ -50,6 +50,7 @@ def repair_covers(
     solver.parameters.max_time_in_seconds = seconds
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = seed
+    solver.parameters.catch_sigint_signal = False  # Ctrl-C is for the search, which keeps its best structure
     if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     chosen: dict[int, list[int]] = {node: [] for node in wanted}

@@ -30,10 +30,12 @@ LATENT = {
     **MLP,
 }  # fmt: skip
 RECORDED: list[torch.Tensor] = []
+STATES: list[tuple[torch.Tensor, torch.Tensor]] = []
 
 
 def record(module, query, key, value, attention_mask, **options):
     """Attention that keeps the products of queries and keys, (H, N, N)."""
+    STATES.append((query[0].detach(), key[0].detach()))
     group = query.shape[1] // key.shape[1]
     RECORDED.append((query @ key.repeat_interleave(group, 1).transpose(2, 3))[0].detach())
     width = value.shape[-1]
@@ -116,6 +118,7 @@ def inputs(model, names):
 def run(model, names):
     """Return the scores that the model computes in each layer, and the states that the named tensors read."""
     RECORDED.clear()
+    STATES.clear()
     model.set_attn_implementation("record")
     with inputs(model, names) as seen, torch.no_grad():
         zeros = torch.zeros(1, N, dtype=torch.int64)
@@ -172,36 +175,41 @@ def test_codegen_has_four_blocks_of_queries_values_and_keys():
     assert np.allclose(products(layer, store, states.numpy()), kept[0][0].numpy(), rtol=1e-10, atol=1e-9)
 
 
-@pytest.mark.parametrize("rank", [None, 10])
-@pytest.mark.parametrize("kind", ["DeepseekV2", "DeepseekV3"])
+@pytest.mark.parametrize(
+    ("kind", "rank"),
+    [
+        ("DeepseekV2", None),
+        ("DeepseekV3", None),
+        *((kind, 10) for kind in ("DeepseekV2", "DeepseekV3", "MiniCPM3", "Youtu", "Glm4MoeLite", "Mistral4")),
+    ],
+)
 def test_latent_attention_is_the_part_without_positions(kind, rank):
     """Up to the root mean square of each token's latent state, which is a positive number."""
-    config = getattr(transformers, f"{kind}Config")(
-        **LATENT, q_lora_rank=rank, first_k_dense_replace=2, n_routed_experts=4, n_group=1, topk_group=1
-    )
+    experts = {"first_k_dense_replace": 2, "n_routed_experts": 4, "n_group": 1, "topk_group": 1}
+    if kind == "Glm4MoeLite":
+        experts["mlp_layer_types"] = ["dense", "dense"]
+    config = getattr(transformers, f"{kind}Config")(**LATENT, q_lora_rank=rank, **experts)
     model = filled(getattr(transformers, f"{kind}ForCausalLM")(config))
     store = store_of_module(model)
     layers = attentions(store)
     assert [(layer.kind, layer.heads) for layer in layers] == [("DeepSeek", 4)] * 2
-    for layer in layers:
-        module = model.get_submodule(layer.name)
-        states = torch.randn(N, 32, dtype=torch.float64)
-        latent = module.kv_a_proj_with_mqa(states)[:, :12]
-        key = module.kv_b_proj(module.kv_a_layernorm(latent)).view(N, 4, 11)[..., :6]
-        scale = (latent.pow(2).mean(1) + module.kv_a_layernorm.variance_epsilon).rsqrt()[None]
-        if rank is None:
-            query = module.q_proj(states)
-        else:
-            low = module.q_a_proj(states)
-            query = module.q_b_proj(module.q_a_layernorm(low))
-            scale = scale * (low.pow(2).mean(1) + module.q_a_layernorm.variance_epsilon).rsqrt()[:, None]
-        query = query.view(N, 4, 10)[..., :6]
-        scores = (torch.einsum("ihd,jhd->hij", query, key) / scale).detach().numpy()
+    _, seen = run(model, [f"{layer.name}.kv_a_proj_with_mqa" for layer in layers])
+    for layer, (query, key) in zip(layers, STATES, strict=True):
+        module, states = model.get_submodule(layer.name), seen[f"{layer.name}.kv_a_proj_with_mqa"]
+        scale = root_mean_square(module.kv_a_layernorm, module.kv_a_proj_with_mqa(states)[:, :12])[None]
+        if rank is not None:
+            scale = scale * root_mean_square(module.q_a_layernorm, module.q_a_proj(states))[:, None]
+        scores = (query[..., :6] @ key[..., :6].transpose(1, 2) * scale).detach().numpy()
         written = products(layer, store, states.numpy())
         assert np.abs(written - scores).max() < 1e-6 * np.abs(scores).max()  # the module's norm computes in float32
     assert any("latent attention" in note for note in diagnose_module(model).notes)
     with pytest.raises(InvalidInstance, match="products of two weights, and neither can be set alone"):
         make_symmetric(model)
+
+
+def root_mean_square(norm, latent):
+    """What a norm divides each latent state by, (N,)."""
+    return (latent.pow(2).mean(1) + norm.variance_epsilon).sqrt()
 
 
 def test_torch_attention_and_vit_blocks_are_stacked():

@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
-from examples import symmetry_runs
+from examples import symmetry_models, symmetry_runs
 from masksynth.diagnostics.symmetry import CLAIMS, diagnose_checkpoints, diagnose_weights, published_range
 from masksynth.diagnostics.symmetry.claims import STATUSES
 from tests.diagnostics.symmetry.test_command import MINI, run
@@ -152,3 +152,12 @@ def test_the_example_saves_a_run_that_is_diagnosed(name, tmp_path, monkeypatch):
     assert [each.step for each in series.checkpoints] == [0, 1, 2]
     assert [len(each.scores.layers) for each in series.checkpoints] == [4, 4, 4]
     assert all(abs(each.scores.symmetry) < 0.1 for each in series.checkpoints)
+
+
+def test_the_example_of_models_keeps_queries_and_keys(tmp_path):
+    """Of the packages it fetches, the one that is installed: the folder written has the scores of the whole model."""
+    site = MINI.parents[2]
+    arrays, config = symmetry_models.MODELS["minilm"](site)
+    symmetry_models._save(tmp_path / "minilm", arrays, config)
+    assert len(arrays) == 12
+    assert diagnose_weights(tmp_path / "minilm").layers == diagnose_weights(MINI).layers

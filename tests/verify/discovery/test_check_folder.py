@@ -106,3 +106,13 @@ def test_an_instance_that_hides_less_is_refused(folder, tmp_path):
     done = verify(copy)
     assert done.exit_code == 1
     assert "hides other elements" in done.stderr
+
+
+@pytest.mark.parametrize("prices", [(1e-10, 0, 1e-10), (1e9, 0, 1)])
+def test_one_pair_too_many_is_not_optimal(tmp_path, prices):
+    weights = dict(zip(("position", "kv", "pair"), prices, strict=True)) | {"count": "structure"}
+    contracts = {"masksynth_contracts": 1, "name": "x", "elements": 8, "targets": "each", "layers": 3}
+    asked = ["discover", "-", "-o", str(tmp_path / "out"), "--time-limit", "0", "--json"]
+    found = RUN.invoke(main, asked, input=json.dumps(contracts | {"weights": weights}))
+    assert json.loads(found.stdout)["status"] == "FEASIBLE"  # 28 pairs, where 26 are proved
+    assert verify(tmp_path / "out").exit_code == 0
