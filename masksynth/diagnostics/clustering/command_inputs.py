@@ -16,11 +16,13 @@ from masksynth.diagnostics.clustering.token_states import token_states
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.typing import Float64Array
-from masksynth.terminal import read
+from masksynth.terminal import count, read
 
 BETA, DIM = 9.0, 3
 """Inverse temperature and dimension where nothing else decides them."""
 MATRICES = ("query", "key", "value")
+MOVING = ("window", "prefix", "length", "batch", "beta", "dim", *MATRICES)
+"""Options that mean nothing for the spectra of a checkpoint, where nothing moves."""
 
 
 class Inputs(NamedTuple):
@@ -39,10 +41,11 @@ def wants_spectra(subjects: tuple[str, ...], options: dict[str, Any]) -> bool:
     Raises
     ------
     InvalidInstance
-        If an option of --model lacks another.
+        If an option of --model lacks another, or would have no effect.
     """
     named = {name: options[name] is not None for name in ("model", "layer", "head", "text")}
     if named["model"] and not (subjects or options["causal"] or any(named[name] for name in ("layer", "head", "text"))):
+        _refuse("--model stands alone", options, MOVING, "leave it out, or give --layer and --head")
         return True
     for name in ("layer", "head", "text"):
         if named[name] and not named["model"]:
@@ -54,6 +57,12 @@ def wants_spectra(subjects: tuple[str, ...], options: dict[str, Any]) -> bool:
     if named["head"] and any(options[name] is not None for name in MATRICES):
         raise InvalidInstance("--head and one of --query, --key, --value are given", "", "give one of them")
     return False
+
+
+def _refuse(why: str, options: dict[str, Any], names: tuple[str, ...], remedy: str) -> None:
+    """Raise InvalidInstance for options that would have no effect."""
+    for name in (name for name in names if options[name] not in (None, ())):
+        raise InvalidInstance(f"{why}, so --{name} has no effect", "", remedy)
 
 
 def read_inputs(subjects: tuple[str, ...], options: dict[str, Any]) -> Inputs:
@@ -93,7 +102,7 @@ def _beta(head: Head | None, states: Float64Array | None, dim: int) -> float:
 def _name(options: dict[str, Any], head: Head | None, tokens: int) -> str:
     parts = [f"Q, K, V of {head.name}"] if head else []
     parts += [f"{name} {options[name]}" for name in MATRICES if options[name] is not None]
-    parts += [f"{tokens} tokens of a text, as they enter layer {options['layer']}"] if tokens else []
+    parts += [f"{count(tokens, 'token')} of a text, as they enter layer {options['layer']}"] if tokens else []
     return "; ".join(parts)
 
 
@@ -124,11 +133,16 @@ def _dim(given: int | None, matrices: dict[str, Float64Array | None]) -> int:
         raise InvalidInstance(
             f"different dimensions: {shown}{f', --dim {given}' if given else ''}", "", "make them equal"
         )
+    if dims and min(dims) < 2:
+        fact = f"expected a dimension of at least 2, got {min(dims)}"
+        raise InvalidInstance(fact, " and ".join(f"--{name}" for name in found), "write a diagonal as 3,2,1")
     return dims.pop() if dims else DIM
 
 
 def _masks(subjects: tuple[str, ...], options: dict[str, Any], tokens: int) -> dict[str, Mask]:
     """Return the masks by name; those without a file have as many positions as --causal, the text or the first file."""
+    if not subjects:
+        _refuse("no file is given", options, ("length", "batch"), "leave it out")
     named = [read(subject, None, options["length"], options["batch"]) for subject in subjects]
     causal, more = options["causal"], options["window"] or options["prefix"]
     if len(named) == 1 and causal is not None and not more:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.diagnostics.clustering.diagnosis import Clustering, diagnose
+from masksynth.diagnostics.clustering.roots import FIXED
 from masksynth.diagnostics.clustering.statements import CERTAINTIES
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -26,7 +27,7 @@ class Row:
     ----------
     name : str
     positions, pairs, roots : int
-        ``roots`` counts the different roots that positions follow.
+        ``roots`` counts the roots, those included that no other position follows.
     clusters : float
         At the end, the mean over starts.
     similarity : float
@@ -96,7 +97,7 @@ def row_of(name: str, result: Clustering) -> Row:
         name,
         result.positions,
         result.pairs,
-        len({root for group in result.groups for root in group.roots}),
+        len({root for group in result.groups for root in (group.positions if group.status == FIXED else group.roots)}),
         result.clusters.mean[-1],
         result.similarity.mean[-1],
         result.times[since] if since < len(mean) else None,

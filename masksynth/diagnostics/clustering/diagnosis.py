@@ -15,7 +15,13 @@ from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarit
 from masksynth.diagnostics.clustering.root_groups import Group, groups
 from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
-from masksynth.diagnostics.clustering.setting import Setting, fields_of_setting, given_start, given_weights
+from masksynth.diagnostics.clustering.setting import (
+    Setting,
+    check_distance,
+    fields_of_setting,
+    given_start,
+    given_weights,
+)
 from masksynth.diagnostics.clustering.simulate import trajectories
 from masksynth.diagnostics.clustering.statements import law_of
 from masksynth.diagnostics.clustering.value_spectrum import Spectrum, spectrum_record
@@ -177,6 +183,7 @@ def diagnose(
     times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
     times[-1] = time
     start, given = given_start(setting, mask, dim, seeds, seed), given_weights(setting, dim)
+    check_distance(given, time)
     x = _moved(mask, start, times, beta, given)
     counts = clusters(x, ANGLE)
     return Clustering(

@@ -14,6 +14,9 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.typing import Float64Array
 
+FARTHEST = 10_000_000.0
+"""Largest |V| times time: c I moves c times as fast as I, so that steps are as many as for a time c times as long."""
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
@@ -55,6 +58,14 @@ def given_start(setting: Setting | None, mask: Mask, dim: int, seeds: int, seed:
     if x.shape[2] != dim:
         raise InvalidInstance(f"start: expected points of dimension {dim}, got shape {x.shape}", "")
     return np.asarray(x, np.float64)
+
+
+def check_distance(given: Weights, time: float) -> None:
+    """Raise InvalidInstance if V moves the tokens so fast that steps would never come to an end."""
+    norm = float(np.linalg.norm(given.value, 2))
+    if norm * time > FARTHEST:
+        fact = f"expected |V| * time <= {FARTHEST:,.0f}, got |V| = {norm:.4g} and time {time:g}"
+        raise InvalidInstance(fact, "", "divide V by its norm: that changes the scale of time alone")
 
 
 def fields_of_setting(setting: Setting | None, given: Weights, x: Float64Array) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
@@ -25,23 +26,25 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     Raises
     ------
     InvalidInstance
-        If the folder has no model or tokenizer, the text has no tokens, or there is no such layer.
+        If the folder has no model or tokenizer, the text has no tokens or too many, or there is no such layer.
     Unsupported
         Without torch or transformers, and for models of encoder and decoder.
     """
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise Unsupported("states of a text need a model; pip install 'masksynth[hf]'")
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     place = Path(folder)
     place = place if place.is_dir() else place.parent
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(place), local_files_only=True)
         model = AutoModel.from_pretrained(str(place), local_files_only=True).eval()
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         fact = f"holds no model with a tokenizer: {str(error).splitlines()[0]:.80}"
         raise InvalidInstance(fact, "", "name a folder of save_pretrained", str(place)) from None
     if model.config.is_encoder_decoder:
@@ -49,11 +52,16 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
             f"{place}: a model of encoder and decoder has two lists of layers; give one of them as a model"
         )
     tokens = tokenizer(text, return_tensors="pt", truncation=True)
-    with torch.no_grad():
-        states = model(**tokens, output_hidden_states=True).hidden_states
-    if not 0 <= layer < len(states) or not tokens["input_ids"].numel():
-        raise InvalidInstance(
-            f"expected a text and a layer from 0 to {len(states) - 1}, got {layer}", "", "", str(place)
-        )
+    number = tokens["input_ids"].numel()
+    if not number:
+        raise InvalidInstance("the text has no tokens", "", "give a longer text", str(place))
+    try:
+        with torch.no_grad():
+            states = model(**tokens, output_hidden_states=True).hidden_states
+    except (IndexError, RuntimeError) as error:  # more tokens than the model has positions for
+        fact = f"does not take {number:,} tokens: {str(error).splitlines()[0]:.80}"
+        raise InvalidInstance(fact, "", "give a shorter text", str(place)) from None
+    if not 0 <= layer < len(states):
+        raise InvalidInstance(f"expected a layer from 0 to {len(states) - 1}, got {layer}", "", "", str(place))
     names = tokenizer.convert_ids_to_tokens(tokens["input_ids"][0].tolist())
     return states[layer][0].numpy().astype(np.float64), tuple(names)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from masksynth.diagnostics.hierarchy.torch_passes import Rule, attended
-from masksynth.diagnostics.hierarchy.torch_plan import Plan, plan_of
+from masksynth.diagnostics.hierarchy.torch_plan import Plan, check_floating, plan_of
 from masksynth.diagnostics.hierarchy.torch_prefixes import prefix_rows
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance
@@ -163,10 +163,9 @@ def _spread(
 
 def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
     if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
-        raise InvalidInstance(
-            f"expected shapes (..., H, N, d) with one N and one d, got {[tuple(given.shape) for given in (q, k, v)]}",
-            "",
-        )
+        shapes = [tuple(given.shape) for given in (q, k, v)]
+        raise InvalidInstance(f"expected shapes (..., H, N, d) with one N and one d, got {shapes}", "")
+    check_floating(q, k, v)
     if q.shape[-2] != plan.size:
         raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:

