@@ -29,7 +29,7 @@ CERTAINTIES = ("theorem", "conjecture", "open", "refuted")
 LEAST_CIRCLE = -0.16
 """Least s for which complete attention on the circle is known to gather (arXiv 2507.22857)."""
 EQUAL = 1e-12
-"""Relative difference up to which a matrix is a multiple of I."""
+"""Difference up to which a matrix is a multiple of I, relative to its largest number."""
 
 
 class Law(NamedTuple):
@@ -78,7 +78,7 @@ def law_of(beta: float, given: Weights) -> Law:
 def multiple_of_identity(matrix: Float64Array) -> float | None:
     """Return c for c I, None for other matrices; differences of rounding are ignored."""
     c = float(np.trace(matrix)) / len(matrix)
-    return c if np.abs(matrix - c * np.eye(len(matrix))).max() <= EQUAL * max(1.0, abs(c)) else None
+    return c if np.abs(matrix - c * np.eye(len(matrix))).max() <= EQUAL * np.abs(matrix).max() else None
 
 
 GATHERS = "gathers in one point, for almost every start"

@@ -101,6 +101,11 @@ def test_few_positions_gather_under_any_scores():
 def test_only_a_positive_multiple_of_the_identity_keeps_theorems():
     assert law_of(2.0, weights(3, 2 * np.eye(3), 3 * np.eye(3))) == Law(12.0, 1.0)
     assert multiple_of_identity(np.diag([1.0, 1.0 + 1e-6])) is None
+    small = np.diag([1.0, 2.0, 3.0]) * 1e-13  # slow, but no multiple: theorem 4.1 says nothing about it
+    assert multiple_of_identity(small) is None
+    assert multiple_of_identity(1e-13 * np.eye(3)) == pytest.approx(1e-13)
+    assert multiple_of_identity(np.zeros((2, 2))) == 0
+    assert ("chain", "theorem") not in known(causal_mask(4), 3, Setting(value=small))
     for value, certainty in ((2 * np.eye(3), "theorem"), (-np.eye(3), "open"), (np.diag([3.0, 2, 1]), "conjecture")):
         assert ("chain", certainty) in known(causal_mask(4), 3, Setting(value=value))
     turning = np.array([[1.0, -1], [1, 1]])
