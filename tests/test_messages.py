@@ -115,6 +115,7 @@ def test_the_witness_of_a_leak():
 
 
 PUBLIC = {
+    "discover": ms.discover,
     "dumps": ms.dumps,
     "load": ms.load,
     "loads": ms.loads,

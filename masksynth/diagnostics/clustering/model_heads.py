@@ -19,8 +19,16 @@ from masksynth.mask.typing import Float64Array
 VALUES = (("query", "value"), ("q_lin", "v_lin"), ("q_proj", "v_proj"), ("SelfAttention.q", "SelfAttention.v"))
 """Ends of the names of query and value weights."""
 OUTPUTS = (
-    *("self>output.dense", "attention>output.dense", ">out_lin", ">o_proj", ">out_proj", ">SelfAttention.o"),
-    *("c_attn>c_proj", "Wqkv>Wo", "query_key_value>dense", "qkv_proj>o_proj", "qkv>proj", "wqkv>wo"),
+    *("self>output.dense", "attention>output.dense", ">out_lin", ">o_proj", ">out_proj", ">SelfAttention.o", ">dense"),
+    *(
+        "c_attn>c_proj",
+        "Wqkv>Wo",
+        "query_key_value>dense",
+        "qkv_proj>o_proj",
+        "qkv_proj>out_proj",
+        "qkv>proj",
+        "wqkv>wo",
+    ),
 )
 """How the name of a layer ends > what stands there in the name of its output weights."""
 

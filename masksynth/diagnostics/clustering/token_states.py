@@ -27,7 +27,7 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     InvalidInstance
         If the folder has no model or tokenizer, the text has no tokens, or there is no such layer.
     Unsupported
-        Without torch or transformers.
+        Without torch or transformers, and for models of encoder and decoder.
     """
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise Unsupported("states of a text need a model; pip install 'masksynth[hf]'")
@@ -44,6 +44,10 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     except (OSError, ValueError, KeyError) as error:
         fact = f"holds no model with a tokenizer: {str(error).splitlines()[0]:.80}"
         raise InvalidInstance(fact, "", "name a folder of save_pretrained", str(place)) from None
+    if model.config.is_encoder_decoder:
+        raise Unsupported(
+            f"{place}: a model of encoder and decoder has two lists of layers; give one of them as a model"
+        )
     tokens = tokenizer(text, return_tensors="pt", truncation=True)
     with torch.no_grad():
         states = model(**tokens, output_hidden_states=True).hidden_states

@@ -13,6 +13,9 @@ from masksynth.mask.typing import Float64Array
 
 CLOSE = 1e-9
 """Relative to the largest modulus: eigenvalues whose real parts differ by less count as equal."""
+WIDEST = 320
+"""Dimensions of a range that are looked for: more than a head has."""
+ROUNDING = 1e-12
 POINT, POINT_IN_L, TWO_POINTS, CLOUD, TWO_CLOUDS = (
     "one point, the first start",
     "a point of L",
@@ -69,7 +72,7 @@ def value_spectrum(value: ArrayLike) -> Spectrum:
     True
     """
     v = _square(value)
-    found = np.linalg.eigvals(v)
+    found = _eigenvalues(v)
     found = found[np.lexsort((-found.imag, -found.real))]
     leading = _leading(found)
     return Spectrum(
@@ -86,6 +89,27 @@ def _square(value: ArrayLike) -> Float64Array:
     if v.ndim != 2 or v.shape[0] != v.shape[1] or not v.size or not np.isfinite(v).all():
         raise InvalidInstance(f"expected finite numbers of shape (d, d) as V, got shape {v.shape}", "")
     return v
+
+
+def _eigenvalues(v: Float64Array) -> np.ndarray:
+    """Return all eigenvalues; those of V = B B^T V, with B a basis of its range, are those of B^T V B, and 0."""
+    basis = _range_of(v)
+    if basis is None:
+        return np.asarray(np.linalg.eigvals(v))
+    return np.concatenate([np.linalg.eigvals(basis.T @ v @ basis), np.zeros(len(v) - basis.shape[1])])
+
+
+def _range_of(v: Float64Array) -> Float64Array | None:
+    """Return an orthonormal basis of a space that contains the range of V, or None where it is not small.
+
+    A head of a model has a range of d_h of d dimensions; images of random vectors span it.
+    """
+    width = min(len(v) // 3, WIDEST)
+    if not width:
+        return None
+    basis = np.linalg.qr(v @ np.random.default_rng(0).standard_normal((len(v), width)))[0]
+    missed = float(np.abs(v - basis @ (basis.T @ v)).max())
+    return np.asarray(basis, np.float64) if missed <= ROUNDING * float(np.abs(v).max()) else None
 
 
 def _near(found: np.ndarray) -> float:
@@ -115,7 +139,10 @@ def leading_space(value: ArrayLike) -> Float64Array:
     [[0.0], [1.0]]
     """
     v = _square(value)
-    found, vectors = np.linalg.eig(v)
+    every = _eigenvalues(v)
+    basis = _range_of(v) if every.real.max() > _near(every) else None  # the kernel has the eigenvalue 0
+    found, vectors = np.linalg.eig(v if basis is None else basis.T @ v @ basis)
+    vectors = vectors if basis is None else basis @ vectors
     chosen = vectors[:, found.real >= found.real.max() - _near(found)]
     left, size, _ = np.linalg.svd(np.concatenate([chosen.real, chosen.imag], axis=1), full_matrices=False)
     return np.asarray(left[:, size > CLOSE**0.5 * size[0]], np.float64)
@@ -144,12 +171,13 @@ def conjectured_limit(value: ArrayLike) -> str:
     ('', '')
     """
     v = _square(value)
-    found = np.linalg.eigvals(v)
+    found = _eigenvalues(v)
     near, top = _near(found), float(found.real.max())
     apart = np.diff(np.sort(found.real)).min(initial=np.inf)
     if np.abs(found.imag).max() <= near and found.real.min() > near and apart > near:
         return "converges to plus or minus the top eigenvector of V, for almost every start"
-    if top <= near or np.abs(_leading(found[np.argsort(-found.real)]).imag).max() > near:
+    leading = _leading(found)
+    if top <= near or len(leading) < 2 or np.abs(leading.imag).max() > near:
         return ""
     _, singular, right = np.linalg.svd(v - top * np.eye(len(v)))
     small = singular <= CLOSE**0.5 * max(float(singular[0]), abs(top))

@@ -75,6 +75,7 @@ def hierarchical_attention(
     """
     plan = _plan(tree, q)
     _check(plan, q, k, v, padding, causal)
+    _check_trees(plan, q, padding)
     _check_eps(plan, eps, scale)
     return _spread(attended, plan, (q, k, v), padding, Rule(_scale(q, scale), included, causal, None, eps))
 
@@ -123,6 +124,7 @@ def prefix_attention(
     """
     plan = _plan(tree, q)
     _check(plan, q, k, v, padding, True)
+    _check_trees(plan, q, padding)
     _check_eps(plan, eps, scale)
     if any(level.itself is not None for level in plan.levels):
         raise InvalidInstance("prefix_attention takes no masks", "", "give a plan without, or hierarchical_attention")
@@ -167,12 +169,6 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
         )
     if q.shape[-2] != plan.size:
         raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
-    if plan.trees and (q.dim() != 4 or q.shape[0] != plan.trees):
-        raise InvalidInstance(
-            f"expected ({plan.trees}, H, N, d) for {plan.trees} trees, got {tuple(q.shape)}",
-            "",
-            "give one tree a sample",
-        )
     if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
         raise InvalidInstance(
             f"{q.shape[-3]} query heads cannot share {k.shape[-3]} key heads",
@@ -185,16 +181,26 @@ def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, 
             "",
             "mark real positions with True",
         )
+    if causal and not plan.ordered:
+        raise InvalidInstance(
+            "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
+        )
+
+
+def _check_trees(plan: Plan, q: Tensor, padding: Tensor | None) -> None:
+    """Check that a batch has one tree for each sample, and each real position a leaf."""
+    if plan.trees and (q.dim() != 4 or q.shape[0] != plan.trees):
+        raise InvalidInstance(
+            f"expected ({plan.trees}, H, N, d) for {plan.trees} trees, got {tuple(q.shape)}",
+            "",
+            "give one tree a sample",
+        )
     leaves = sum(len(level.leaf) for level in plan.levels)
     if plan.trees and padding is not None and bool((padding.flatten() & (plan.place == leaves)).any()):
         raise InvalidInstance(
             "padding: a real position is not in the tree of its sample",
             "",
             "pad on the right: trees begin at position 0",
-        )
-    if causal and not plan.ordered:
-        raise InvalidInstance(
-            "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
         )
 
 
@@ -210,8 +216,7 @@ def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) ->
 class HierarchicalAttention(nn.Module):
     """Mix positions by block-tied attention: a layer with projections, heads and optional position embeddings.
 
-    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it;
-    without ``places`` there are no embeddings.
+    Siblings are embedded by their place in the family, at each depth with numbers of their own, as the paper has it.
 
     Parameters
     ----------

@@ -82,3 +82,18 @@ def test_the_panels_of_configurations(tmp_path):
 def test_no_square_matrix_is_refused():
     with pytest.raises(InvalidInstance, match="as V"):
         value_spectrum(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_narrow_range_has_the_eigenvalues_of_the_whole(sign):
+    """Rank 4 of 30: eigenvalues and L from the range alone, against those of the full matrix."""
+    rng = np.random.default_rng(3)
+    out, core = rng.standard_normal((30, 4)), np.diag([1.0, 1, 2, 5]) * sign
+    value = out @ core @ np.linalg.pinv(out)
+    found = value_spectrum(value)
+    due = np.linalg.eigvals(value)
+    assert np.abs(np.sort(np.real(found.eigenvalues)) - np.sort(due.real)).max() < 1e-9
+    assert found.configuration == ("two points, +-xi" if sign > 0 else "a cloud around L")
+    space = leading_space(value)
+    assert space.shape[1] == (1 if sign > 0 else 26)
+    assert np.abs(value @ space - max(5.0 * sign, 0) * space).max() < 1e-9

@@ -19,8 +19,8 @@ from masksynth.diagnostics.hierarchy import (
     sight_of,
     tree_of_lists,
 )
-from masksynth.diagnostics.hierarchy.command import format_hierarchy
 from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
+from masksynth.diagnostics.hierarchy.record_text import format_hierarchy
 from masksynth.mask import Mask
 from masksynth.tasks.instance_files import dumps
 

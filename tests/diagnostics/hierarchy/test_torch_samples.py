@@ -207,3 +207,15 @@ def test_a_causal_layer_trains_without_seeing_the_next_token():
     for one, two in ((layer(x), layer(other)), (layer(x, trees=trees), layer(other, trees=trees))):
         assert torch.equal(one[:, :4], two[:, :4])
         assert not torch.equal(one[:, 4:], two[:, 4:])
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_layer_treats_each_sample_as_if_it_were_alone(causal):
+    torch.manual_seed(1)
+    shape = tree_of_lists([[[0, 1], 2, 3], [4, 5], 6])
+    layer = HierarchicalAttention(shape, 8, 2, included=True, causal=causal, places=3).double()
+    x = torch.randn(4, 7, 8, dtype=torch.float64)
+    together = layer(x, trees=NESTED)
+    for sample, tree in enumerate(NESTED):
+        alone = layer(x[sample : sample + 1, : tree.size], trees=[tree])[0]
+        assert (together[sample, : tree.size] - alone).abs().max() < 1e-12

@@ -34,7 +34,7 @@ def test_no_structure_sees_its_own_token(methods, data):
         assert others > 1e-6
 
 
-@pytest.mark.parametrize("name", ["text"])
+@pytest.mark.parametrize("name", ["text", "digits"])
 def test_the_page_shows_the_stored_runs(name, capsys):
     page, results = ROOT / "docs" / "discovery.md", ROOT / "examples" / "discovery_training" / "results"
     main(["--show", str(results / f"{name}.json")])
