@@ -109,7 +109,10 @@ def _work(contracts: Contracts, needed: UInt8Array, edges: int) -> Work:
     reads = np.where(is_query, sizes, sizes - 1)  # a target at a token of its need has that one
     hosts = different_hosts(contracts, reads > 0)
     at_tokens = int((~is_query[hosts]).sum())
-    return Work(len(hosts), at_tokens, int(reads[hosts].sum()), int(needed[is_query].any(axis=0).sum()), edges)
+    elements = int(needed[is_query].any(axis=0).sum())
+    # Any target at a token, also one that is no host, may let it be updated in the layer in which it is read last.
+    can_update = bool((sizes[~is_query] > 0).any())
+    return Work(len(hosts), at_tokens, int(reads[hosts].sum()), elements, edges, can_update)
 
 
 def _cost_of_structure(contracts: Contracts, positions: int, work: Work, edges: Bound) -> Bound:

@@ -28,13 +28,15 @@ def find_impossible(contracts: Contracts) -> str:
     """
     demand, layers = contracts.demand, contracts.layers
     needed, hidden = _count(contracts.need), _count(contracts.hide)
-    for index in np.flatnonzero(needed).tolist():
-        label, need = shown(contracts.targets[index].label), int(needed[index])
+    for index, target in enumerate(contracts.targets):
+        label, need = shown(target.label), int(needed[index])
         visible = contracts.elements.count - int(hidden[index])
         if demand.bandwidth > need:
             ways = f"there are no {demand.bandwidth} vertex-disjoint ways to it"
             return f"target {label} needs {_elements(need)}, so {ways} (demand bandwidth {demand.bandwidth})"
-        if demand.hops == 0 and (need > 1 or contracts.targets[index].place == "query"):
+        if not need:  # it meets the other demands as it is
+            continue
+        if demand.hops == 0 and (need > 1 or target.place == "query"):
             return f"target {label} needs {_elements(need)}, which do not arrive without a read (demand hops 0)"
         if demand.mixed and layers == 1:
             return f"in one layer target {label} reads no state that has read another element (demand mixed)"

@@ -27,6 +27,8 @@ class Work:
         R, the elements that targets with a blank need.
     edges : int
         A lower bound for the number of edges.
+    can_update : bool
+        Whether some target may be at a token, so that the token may be updated in the last layer in which it is read.
     """
 
     hosts: int
@@ -34,6 +36,7 @@ class Work:
     reads: int
     elements: int
     edges: int
+    can_update: bool = False
 
 
 def charges_of_layers(work: Work, weights: Weights) -> float:
@@ -45,7 +48,7 @@ def charges_of_layers(work: Work, weights: Weights) -> float:
     58
     """
     few = max(work.reads, work.edges)
-    if not work.at_tokens:
+    if not work.can_update:
         value = weights.position * work.hosts + weights.kv * work.elements
         return value + min(weights.pair * few, weights.position + weights.pair * work.edges)
     token = min(weights.kv, weights.position)

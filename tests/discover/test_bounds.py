@@ -1,11 +1,12 @@
 """Bounds against the least found by trying everything, and against constructions."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from masksynth.contracts import Weights
+from masksynth.contracts import Weights, loads_contracts
 from masksynth.contracts.families import FAMILIES, leave_one_out
 from masksynth.discover.bounds import bounds_of
 from masksynth.discover.constructions.direct import direct
@@ -13,6 +14,8 @@ from masksynth.discover.constructions.fitting import constructions_for
 from masksynth.discover.constructions.nested import nested_queries
 from masksynth.discover.eliminate import count_gates
 from masksynth.discover.measure import measure
+from masksynth.discover.structure import Reads, Structure
+from masksynth.verify.discovery.bounds.cost_bound import prove_cost
 from tests.discover.naive import complements, contracts_of
 
 
@@ -96,3 +99,17 @@ def test_no_construction_is_below_a_bound(contracts, weights):
         assert bounds.positions.value <= sizes.positions
         assert bounds.edges.value <= sizes.edges
         assert bounds.cost.value <= sizes.cost + 1e-9
+
+
+def test_a_target_at_a_token_lets_it_be_updated_in_place_of_keys_and_values_alone():
+    # u reads the empty blank and is updated for 1, so that the read of u by the blank does not cost 30.
+    targets = [{"label": 0, "need": [0], "place": "any", "position": 0}, {"label": 1, "need": [0], "position": 0}]
+    weights = {"position": 1, "kv": 30, "pair": 0, "count": "layer"}
+    document = {"masksynth_contracts": 1, "name": "dear", "elements": 1, "targets": targets, "layers": 1}
+    contracts = loads_contracts(json.dumps({**document, "weights": weights}))
+    both_ways = np.array([0, 1]), np.array([1, 0])
+    structure = Structure(np.array([0, -1]), (Reads.of_pairs(*both_ways, 2),), np.array([0, 1]), "by hand")
+    cost = measure(structure, contracts).cost
+    assert cost == 2
+    assert bounds_of(contracts).cost.value <= cost
+    assert prove_cost(contracts) <= cost

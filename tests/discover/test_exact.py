@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from masksynth.backends import Limits
-from masksynth.contracts import Contracts, Demand, Elements, Target, Weights
+from masksynth.contracts import Contracts, Demand, Elements, Target, Weights, loads_contracts
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.as_answer import to_merged
@@ -173,10 +174,28 @@ def test_what_is_not_expressed_is_refused_by_name():
     contracts = replace(leave_one_out(n=3, layers=2), demand=Demand(bandwidth=2))
     with pytest.raises(Unsupported, match="bandwidth"):
         discover_backend("cpsat").solve(contracts, Limits(10))
-    dear = replace(leave_one_out(n=3, layers=2), masks="one", layers=None)
+    dear, dear_keys = replace(leave_one_out(n=3, layers=2), masks="one", layers=None), Weights(1, 2, 1, "layer")
     with pytest.raises(Unsupported, match="kv <= position"):
-        encode_hubs(replace(dear, layers=2, weights=Weights(1, 2, 1, "layer")), 3, 3)
+        encode_hubs(replace(dear, layers=2, weights=dear_keys), 3, 3)
+    with pytest.raises(Unsupported, match="kv <= position"):
+        discover_backend("cpsat").solve(
+            replace(leave_one_out(n=3, layers=2), weights=Weights(1, 2, 1, "layer")), Limits(9)
+        )
     with pytest.raises(Unsupported, match="too many for an exact search; use --backend search"):
         discover_backend("cpsat").solve(leave_one_out(n=80, layers=6), Limits(10))
     assert discover_backend_names()[:2] == list(BACKENDS)
     assert not has_model(encode_hubs(leave_one_out(n=3), 2, 2).formula)
+
+
+SHARED = [{"label": 0, "need": [0, 1], "place": "any", "position": 1}, {"label": 1, "need": [0, 1], "position": 1}]
+
+
+@pytest.mark.parametrize("backend", ["cpsat", "maxsat"])
+@pytest.mark.parametrize("targets", [SHARED, SHARED[::-1]])
+def test_targets_of_one_position_id_share_a_blank(backend, targets):
+    # Two tokens and one blank that reads both; at a token, the first target would cost a third read.
+    document = {"masksynth_contracts": 1, "name": "shared", "elements": 2, "targets": targets, "layers": 1}
+    contracts = loads_contracts(json.dumps({**document, "weights": {"position": 1, "pair": 1, "count": "structure"}}))
+    outcome = discover_backend(backend).solve(contracts, Limits(20))
+    assert outcome.finished
+    assert outcome.bound == measure(outcome.structure, contracts).cost == 5

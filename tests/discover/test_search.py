@@ -236,11 +236,11 @@ def test_costs_of_any_size_are_compared_by_their_ratio():
     assert not is_less(1e12, 1e12 + 1)
 
 
-def test_an_exact_search_ends_where_further_positions_are_free():
+def test_auto_goes_on_where_no_exact_search_may_be_run():
     contracts = replace(leave_one_out(n=2, layers=7), weights=Weights(1e-7, 4.0, 0.0, "layer"))
     contracts = with_options(contracts, masks="one")
     assert discover(contracts, limits=Limits(1.0)).best is not None
-    with pytest.raises(Unsupported, match="use another backend"):
+    with pytest.raises(Unsupported, match="kv <= position"):
         discover(contracts, backend="cpsat", limits=Limits(1.0))
 
 

@@ -133,8 +133,6 @@ def _check_bandwidth(contracts: Contracts, tables: list[Rows], element: Int64Arr
     ways = Ways([tables[layer % len(tables)] for layer in range(depth)], element)
     for index, position in enumerate(target.tolist()):
         needed = _members(contracts.need[index])
-        if not needed:
-            continue
         found = ways.count_raw(position, set(needed))
         if found < wanted:
             found = ways.count(position, needed, wanted)

@@ -24,7 +24,7 @@ from masksynth_solvers.discover.gates import encode_gates
 from masksynth_solvers.discover.hub_forms import readable_blanks
 from masksynth_solvers.discover.hubs import encode_hubs
 from masksynth_solvers.discover.jobs import list_jobs, price_of
-from masksynth_solvers.discover.places import lay_out
+from masksynth_solvers.discover.places import blank_groups, lay_out
 from masksynth_solvers.sparse.path_encoding import Formula
 from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight, write_lines
 from masksynth_solvers.sparse.refute import HAS_MODEL, REFUTED
@@ -111,8 +111,8 @@ def write_discovery_proof(
 def _check_covered(contracts: Contracts) -> None:
     """Raise Unsupported for contracts that the checker of proofs does not cover."""
     refuse_demands(contracts)
-    if contracts.same_blanks:
-        raise Unsupported("proofs do not cover blanks that are alike; leave out the proof")
+    if contracts.same_blanks or len(set(blank_groups(contracts))) < len(contracts.targets):
+        raise Unsupported("proofs do not cover blanks that are alike, or may be shared; leave out the proof")
 
 
 def _gate_parts(contracts: Contracts, reads: int) -> list[tuple[Part, Formula]]:

@@ -22,3 +22,13 @@ def refuse_demands(contracts: Contracts) -> None:
     for name in ("direct", "mixed", "bandwidth", "hops"):
         if getattr(demand, name) or (name == "hops" and demand.hops == 0):
             raise Unsupported(f"exact searches do not express the demand {name!r}; use --backend search")
+
+
+def refuse_dear_keys(contracts: Contracts) -> None:
+    """Raise Unsupported where an update is cheaper than keys and values alone, and both are charged.
+
+    A token that reads an empty blank then is updated and costs less; no formula has reads that bring nothing.
+    """
+    weights = contracts.weights
+    if weights.count == "layer" and weights.kv > weights.position:
+        raise Unsupported("exact searches need kv <= position where layers are charged; use --backend search")

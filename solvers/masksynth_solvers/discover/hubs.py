@@ -34,7 +34,6 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Structure
-from masksynth.errors import Unsupported
 from masksynth_solvers.discover.charges import any_of
 from masksynth_solvers.discover.clauses import (
     EMBED,
@@ -51,7 +50,7 @@ from masksynth_solvers.discover.clauses import (
     choose,
     negate,
 )
-from masksynth_solvers.discover.demands import refuse_demands
+from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
 from masksynth_solvers.discover.places import BLANK, Places, check_size, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
@@ -131,9 +130,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     [False, True]
     """
     refuse_demands(contracts)
-    prices = Prices.of(contracts.weights)
-    if contracts.weights.count == "layer" and prices.kv > prices.position:
-        raise Unsupported("exact searches for one mask need kv <= position; lower kv, or give layers")
+    refuse_dear_keys(contracts)
     places = lay_out(contracts)
     check_size(hubs + len(places.candidates), 1, len(places.tokens))
     model = Hubs(contracts, places, hubs, raw, 0, Formula(), {}, {}, {}, {})

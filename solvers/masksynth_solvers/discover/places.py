@@ -62,9 +62,9 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
     """Return the positions of structures with exactly ``extra`` further positions.
 
     Every element that some target needs is embedded somewhere, and an element that none needs nowhere: without it,
-    contexts shrink by what nobody needs. Each target with placement ``query`` has a blank of its own; with
-    ``blanks: same``, targets of one position id may share one. A target with placement ``any`` has a blank of its own
-    or is predicted where an element of its need is embedded.
+    contexts shrink by what nobody needs. Each target has a blank of its own, or shares one of its position id; it is
+    then named after the first target there, those with placement ``query`` before others. A target with placement
+    ``any`` may be predicted where an element of its need is embedded.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
     opened: set[int] = set()  # groups that have a paid blank
     paid, candidates = [True] * len(tokens), []
     for t in targets:
-        blanks = [len(tokens) + other for other in range(t + 1) if groups[other] == groups[t]]
+        shared = [other for other in targets if groups[other] == groups[t]]
+        blanks = [len(tokens) + other for other in shared if (not query[other], other) <= (not query[t], t)]
         spots = [i for i, e in enumerate(tokens) if need[t, e]] + list(range(first_free, first_free + extra))
         candidates.append(tuple(blanks if query[t] else sorted(blanks + spots)))
         paid.append(query[t] and groups[t] not in opened)
@@ -132,8 +133,6 @@ def contract_rows(contracts: Contracts) -> tuple[BoolArray, BoolArray]:
 
 
 def blank_groups(contracts: Contracts) -> list[int]:
-    """Return a number for each target; those with one number may share a blank."""
-    if not contracts.same_blanks:
-        return list(range(len(contracts.targets)))
+    """Return a number for each target; those with one number have one position id, and may share a blank."""
     first: dict[int, int] = {}
     return [first.setdefault(target.position, index) for index, target in enumerate(contracts.targets)]

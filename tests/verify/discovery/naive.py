@@ -126,7 +126,7 @@ def meets_demands(contracts, merged):
             return False
         if demand.hops is not None and not need <= near(embeds, rows, p, depth, demand.hops):
             return False
-        if demand.bandwidth and need and ways(embeds, rows, p, depth, need) < demand.bandwidth:
+        if demand.bandwidth and ways(embeds, rows, p, depth, need) < demand.bandwidth:
             return False
     return True
 

@@ -45,7 +45,7 @@ def plant_faults(seed, contracts_count=10**9, seconds=1e9, faults=12):
 
 
 def test_no_fault_is_accepted():
-    found = plant_faults(1, contracts_count=100)
+    found = plant_faults(1, contracts_count=120)
     refused = {requirement for change, requirement in found}
     assert {"", "inputs", "targets", "layers", "rows", "updated", "need", "hide"} <= refused
     assert {change for change, _ in found} == {*planted.CHANGES, "right"}

@@ -27,6 +27,8 @@ class Charges:
         Elements that targets at blanks need.
     edges : int
         Reads that every structure has.
+    moves : bool
+        Whether some target with a need, a host or not, may be at a token, and let that one be updated.
     """
 
     hosts: int
@@ -34,6 +36,7 @@ class Charges:
     reads: int
     elements: int
     edges: int
+    moves: bool = False
 
 
 def charge_layers(work: Charges, weights: Weights) -> float:
@@ -41,9 +44,9 @@ def charge_layers(work: Charges, weights: Weights) -> float:
 
     Either nothing but the hosts reads, and each reads its elements raw, or there is one update more.
     """
-    token = min(weights.kv, weights.position) if work.movable else weights.kv
+    token = min(weights.kv, weights.position) if work.moves else weights.kv
     direct = weights.position * work.hosts + token * max(work.elements - work.movable, 0)
-    spared = work.movable + 1 if work.movable else 0  # with blanks only, no update saves keys and values
+    spared = work.movable + 1 if work.moves else 0  # with blanks only, no update saves keys and values
     more = weights.position * (work.hosts + 1) + token * max(work.elements - spared, 0)
     return min(direct + weights.pair * max(work.reads, work.edges), more + weights.pair * work.edges)
 

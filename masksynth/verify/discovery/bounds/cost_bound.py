@@ -52,7 +52,8 @@ def prove_cost(contracts: Contracts) -> float:
         least = weights.position * positions + weights.pair * max(spare, edges)
         return float(min(least, weights.position * (positions + 1) + weights.pair * edges))
     read = int(need[query].any(axis=0).sum())
-    work = Charges(len(hosts), int((~query[hosts]).sum()), direct, read, edges)
+    moves = bool(need[~query].any())
+    work = Charges(len(hosts), int((~query[hosts]).sum()), direct, read, edges, moves)
     if contracts.masks == "one":
         return (contracts.layers or 1) * charge_one_mask(work, len(reading), weights, blind)
     bounds = [charge_layers(work, weights)]
