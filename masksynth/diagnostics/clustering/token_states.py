@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 
@@ -33,20 +34,10 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise Unsupported("states of a text need a model; pip install 'masksynth[hf]'")
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     place = Path(folder)
     place = place if place.is_dir() else place.parent
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(place), local_files_only=True)
-        model = AutoModel.from_pretrained(str(place), local_files_only=True).eval()
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        fact = f"holds no model with a tokenizer: {str(error).splitlines()[0]:.80}"
-        raise InvalidInstance(fact, "", "name a folder of save_pretrained", str(place)) from None
+    tokenizer, model = _loaded(place)
     if model.config.is_encoder_decoder:
         raise Unsupported(
             f"{place}: a model of encoder and decoder has two lists of layers; give one of them as a model"
@@ -59,9 +50,28 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
         with torch.no_grad():
             states = model(**tokens, output_hidden_states=True).hidden_states
     except (IndexError, RuntimeError) as error:  # more tokens than the model has positions for
-        fact = f"does not take {number:,} tokens: {str(error).splitlines()[0]:.80}"
+        fact = f"does not take {number:,} tokens: {(str(error).splitlines() or [type(error).__name__])[0]:.80}"
         raise InvalidInstance(fact, "", "give a shorter text", str(place)) from None
     if not 0 <= layer < len(states):
         raise InvalidInstance(f"expected a layer from 0 to {len(states) - 1}, got {layer}", "", "", str(place))
     names = tokenizer.convert_ids_to_tokens(tokens["input_ids"][0].tolist())
     return states[layer][0].numpy().astype(np.float64), tuple(names)
+
+
+def _loaded(place: Path) -> tuple[Any, Any]:
+    """Return the tokenizer and the model of a folder, without the library's progress and warnings."""
+    from safetensors import SafetensorError
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(place), local_files_only=True)
+        return tokenizer, AutoModel.from_pretrained(str(place), local_files_only=True).eval()
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
+        fact = f"holds no model with a tokenizer: {(str(error).splitlines() or [type(error).__name__])[0]:.80}"
+        raise InvalidInstance(fact, "", "name a folder of save_pretrained", str(place)) from None
+    finally:
+        logging.set_verbosity(before)
