@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from masksynth.diagnostics import statements
 from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
 from masksynth.diagnostics.clustering.roots import FIXED, Following
 from masksynth.diagnostics.clustering.statements import Law, Statement, statement
@@ -91,6 +93,15 @@ def groups(x: Float64Array, times: Float64Array, found: Following, angle: float,
             Group(status, of, tuple(places), *_gathered(apart[:, :, places], times, angle), half, *_words(known))
         )
     return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
+
+
+def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
+    """Return what is known of groups, each once: a name (their status), a claim, its own status, and the source."""
+    known = dict.fromkeys((each.status, each.meaning, each.certainty, each.source) for each in found)
+    return [
+        statements.Statement(name, words.removeprefix(str(Statement(status, source, ""))), status, source)._asdict()
+        for name, words, status, source in known
+    ]
 
 
 def _words(known: Statement) -> tuple[str, str, str]:
