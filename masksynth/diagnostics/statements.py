@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+Status = Literal["theorem", "conjecture", "open", "refuted"]
+
 
 class Statement(NamedTuple):
     """A claim, whether it is proved (``theorem``), believed, undecided or refuted, and where that is shown."""
 
     name: str
     claim: str
-    status: Literal["theorem", "conjecture", "open", "refuted"]
+    status: Status
     source: str

@@ -47,7 +47,7 @@ class Group:
     gathered: tuple[float, ...]
     half: float | None
     hemisphere: int | None
-    certainty: str
+    certainty: statements.Status
     source: str
     meaning: str
 
@@ -104,7 +104,7 @@ def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
     ]
 
 
-def _words(known: Statement) -> tuple[str, str, str]:
+def _words(known: Statement) -> tuple[statements.Status, str, str]:
     return known.certainty, known.source, str(known)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def torch_tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Float64Arra
         if "GLOBAL" not in str(error):
             raise _incomplete(path) from None
         fact = f"contains objects that are not tensors, and reading them would run their code: {_name(str(error))}"
-        remedy = f"if you trust the file, convert it: {CONVERT.format(path=path)}"
+        remedy = f"if you trust the file, convert it: {CONVERT.format(path=shlex.quote(str(path)))}"
         raise InvalidInstance(fact, "", remedy, str(path)) from None
     except Exception:  # of damaged bytes, the reader of torch raises exceptions of all kinds
         raise _incomplete(path) from None

@@ -103,9 +103,10 @@ def test_code_in_a_file_is_not_run(tmp_path):
 def test_the_command_that_is_named_converts(tmp_path):
     torch.manual_seed(0)
     module = Whole()
-    torch.save(module, tmp_path / "model.pt")
+    torch.save(module, tmp_path / "a $(model).pt")
     with pytest.raises(InvalidInstance, match="objects that are not tensors") as refusal:
-        diagnose_weights(tmp_path / "model.pt")
+        diagnose_weights(tmp_path / "a $(model).pt")
+    assert str(refusal.value).endswith(f"'{tmp_path}/a $(model).pt' weights.pt")  # quoted, for any shell
     command = shlex.split(str(refusal.value).partition("convert it: ")[2])
     root = Path(__file__).parents[3]
     program = [sys.executable, *command[1:]]
