@@ -12,7 +12,7 @@ from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_c
 from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong, expected_strong_of_law
 from masksynth.diagnostics.clustering.interaction import check_beta
 from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarity
-from masksynth.diagnostics.clustering.root_groups import Group, groups
+from masksynth.diagnostics.clustering.root_groups import Group, groups, statements_of
 from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
 from masksynth.diagnostics.clustering.setting import (
@@ -125,11 +125,12 @@ class Clustering:
     first_centres: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """Return the fields as JSON values, ``captured`` by name, and ``meaning``: what is known for each status."""
+        """Return the fields as JSON values, ``captured`` by name, and what is known: ``meaning``, ``statements``."""
         result = asdict(self)
         result["captured"] = dict(result["captured"])
         result["value"] = None if self.value is None else spectrum_record(self.value)
-        return {**result, "meaning": {group.status: group.meaning for group in reversed(self.groups)}}
+        meaning = {group.status: group.meaning for group in reversed(self.groups)}
+        return {**result, "meaning": meaning, "statements": statements_of(self.groups)}
 
 
 def diagnose(

@@ -14,6 +14,7 @@ from masksynth.diagnostics.clustering.root_groups import Group
 from masksynth.diagnostics.clustering.roots import FIXED
 from masksynth.diagnostics.clustering.statements import CERTAINTIES
 from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS
+from masksynth.diagnostics.statements import Status
 from masksynth.mask.check_rows import format_intervals
 from masksynth.mask.csr import run_starts
 from masksynth.terminal import count, plain, printable
@@ -119,7 +120,7 @@ def _known(result: Clustering) -> str:
     return f"limit: {', '.join(texts if len(texts) > 1 else [*texts, 'that is all'])}"
 
 
-def _certainty(group: Group, result: Clustering) -> str:
+def _certainty(group: Group, result: Clustering) -> Status:
     """Return ``theorem``, ``conjecture``, ``open`` or ``refuted``, for the starts of this run."""
     return "theorem" if group.hemisphere == result.seeds else group.certainty
 

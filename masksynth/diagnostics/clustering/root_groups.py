@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from masksynth.diagnostics import statements
 from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
 from masksynth.diagnostics.clustering.roots import FIXED, Following
 from masksynth.diagnostics.clustering.statements import Law, Statement, statement
@@ -45,7 +47,7 @@ class Group:
     gathered: tuple[float, ...]
     half: float | None
     hemisphere: int | None
-    certainty: str
+    certainty: statements.Status
     source: str
     meaning: str
 
@@ -93,7 +95,16 @@ def groups(x: Float64Array, times: Float64Array, found: Following, angle: float,
     return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
 
 
-def _words(known: Statement) -> tuple[str, str, str]:
+def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
+    """Return what is known of groups, each once: a name (their status), a claim, its own status, and the source."""
+    known = dict.fromkeys((each.status, each.meaning, each.certainty, each.source) for each in found)
+    return [
+        statements.Statement(name, words.removeprefix(str(Statement(status, source, ""))), status, source)._asdict()
+        for name, words, status, source in known
+    ]
+
+
+def _words(known: Statement) -> tuple[statements.Status, str, str]:
     return known.certainty, known.source, str(known)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -21,11 +21,12 @@ from masksynth.diagnostics.clustering.roots import (
 )
 from masksynth.diagnostics.clustering.value_spectrum import conjectured_limit
 from masksynth.diagnostics.clustering.vector_field import Weights
+from masksynth.diagnostics.statements import Status
 from masksynth.mask.typing import Float64Array
 
 PAGE = "docs/clustering.md"
 PAPER = "arXiv 2411.04990"
-CERTAINTIES = ("theorem", "conjecture", "open", "refuted")
+CERTAINTIES: tuple[Status, ...] = get_args(Status)
 LEAST_CIRCLE = -0.16
 """Least s for which complete attention on the circle is known to gather (arXiv 2507.22857)."""
 EQUAL = 1e-12
@@ -53,7 +54,7 @@ class Law(NamedTuple):
 class Statement(NamedTuple):
     """One of ``CERTAINTIES``, where it is proved or conjectured (empty: evident, or here alone), and what it says."""
 
-    certainty: str
+    certainty: Status
     source: str
     text: str
 

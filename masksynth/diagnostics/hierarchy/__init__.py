@@ -9,7 +9,7 @@ from masksynth.diagnostics.hierarchy.inputs import inputs_of
 from masksynth.diagnostics.hierarchy.modules import module_tree
 from masksynth.diagnostics.hierarchy.optimum import Distance, distance
 from masksynth.diagnostics.hierarchy.read_tree import packed_tree, read_tree, tree_of_json
-from masksynth.diagnostics.hierarchy.statements import STATEMENTS, Statement
+from masksynth.diagnostics.hierarchy.statements import STATEMENTS
 from masksynth.diagnostics.hierarchy.tied_attention import (
     attend,
     degenerate_families,
@@ -20,6 +20,7 @@ from masksynth.diagnostics.hierarchy.tied_attention import (
 from masksynth.diagnostics.hierarchy.tree import Tree, lists_of_tree, tree_of_lists, tree_of_parents
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of
 from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, histories, windows
+from masksynth.diagnostics.statements import Statement
 
 __all__ = [
     "BRANCHING",

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
-
-class Statement(NamedTuple):
-    """A claim, whether it is proved (``theorem``), believed, undecided or refuted, and where that is shown."""
-
-    name: str
-    claim: str
-    status: Literal["theorem", "conjecture", "open", "refuted"]
-    source: str
-
+from masksynth.diagnostics.statements import Statement
 
 PROOF = "proof in docs/hierarchy.md"
 

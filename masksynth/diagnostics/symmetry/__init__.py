@@ -1,5 +1,6 @@
 """Score symmetry and directionality of attention weights, and predict them from a mask (arXiv 2502.10927)."""
 
+from masksynth.diagnostics.statements import Statement
 from masksynth.diagnostics.symmetry.checkpoints import (
     Checkpoint,
     Comparison,
@@ -7,7 +8,6 @@ from masksynth.diagnostics.symmetry.checkpoints import (
     diagnose_checkpoints,
     is_run,
 )
-from masksynth.diagnostics.symmetry.claims import CLAIMS, Claim
 from masksynth.diagnostics.symmetry.heads import Scores, factor_scores, head_scores, layer_scores
 from masksynth.diagnostics.symmetry.initial import skew_query, skew_rotation, symmetric_query
 from masksynth.diagnostics.symmetry.mask_prediction import (
@@ -35,17 +35,19 @@ from masksynth.diagnostics.symmetry.scores import (
     symmetry_score,
 )
 from masksynth.diagnostics.symmetry.speedup import speed_up
+from masksynth.diagnostics.symmetry.statements import OF_MASK, OF_WEIGHTS, STATEMENTS
 from masksynth.diagnostics.symmetry.training_curves import Curve, TrainingDiagnosis, Trend, trend
 from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
 from masksynth.diagnostics.symmetry.weights import LayerScores, WeightDiagnosis, diagnose_weights
 
 __all__ = [
-    "CLAIMS",
     "GAMMA",
     "MODES",
+    "OF_MASK",
+    "OF_WEIGHTS",
     "PUBLISHED",
+    "STATEMENTS",
     "Checkpoint",
-    "Claim",
     "Comparison",
     "Curve",
     "LayerScores",
@@ -54,6 +56,7 @@ __all__ = [
     "Sampled",
     "Scores",
     "Series",
+    "Statement",
     "Store",
     "TablePrediction",
     "TrainingDiagnosis",

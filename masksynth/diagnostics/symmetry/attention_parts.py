@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.symmetry.weight_store import PLAIN, Store
+from masksynth.diagnostics.symmetry.weight_store import Store
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Float64Array
 
@@ -85,10 +85,7 @@ def check_matrix(store: Store, name: str) -> tuple[int, int]:
     InvalidInstance
         If it is quantised, is not a matrix, or is empty.
     """
-    entry = store.entries[name]
-    if entry.dtype not in PLAIN:
-        fact = f"is of type {entry.dtype}, which is quantised"
-        raise InvalidInstance(fact, name, "dequantise the weights first", store.source)
+    entry = store.entry(name)
     if len(entry.shape) != 2 or 0 in entry.shape:
         fact = f"expected a matrix, got shape {list(entry.shape)}"
         raise InvalidInstance(fact, name, "use weights that are not packed", store.source)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from masksynth.diagnostics.symmetry.claims import claims_about
 from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
+from masksynth.diagnostics.symmetry.statements import OF_WEIGHTS
 from masksynth.diagnostics.symmetry.weights import WeightDiagnosis, diagnose_weights
 from masksynth.errors import InvalidInstance
 
@@ -77,7 +77,7 @@ class Comparison:
             for run in self.series
         ]
         kind = "symmetry of checkpoints"
-        rest = {"series": series, "claims": claims_about("weights")}
+        rest = {"series": series, "statements": [one._asdict() for one in OF_WEIGHTS]}
         return {"diagnosis": kind, "mode": self.mode, "gamma": self.gamma, **rest}
 
 
@@ -182,5 +182,12 @@ def _steps(folder: Path) -> dict[int, Path]:
     """Return the checkpoints of a run by step; none for another folder."""
     if not folder.is_dir():
         return {}
-    found = [(STEP.search(path.name), path) for path in folder.glob("checkpoint-*") if path.is_dir()]
-    return {int(match[1]): path for match, path in found if match}
+    result: dict[int, Path] = {}
+    for path in sorted(folder.glob("checkpoint-*")):
+        match = STEP.search(path.name)
+        if match and path.is_dir():
+            other = result.setdefault(int(match[1]), path)
+            if other != path:
+                fact = f"{other.name} and {path.name} are of one step"
+                raise InvalidInstance(fact, "", "name the checkpoints that belong to the run", str(folder))
+    return result

@@ -127,6 +127,9 @@ def _choose_kind(subjects: tuple[str, ...], train: bool) -> str:
     if not subjects:
         raise InvalidInstance("no subject", "", "name a checkpoint or a mask, or give --train")
     masks = [subject for subject in subjects if not is_checkpoint(subject)]
+    missing = [mask for mask in masks if ":" not in mask and not Path(mask).exists()]
+    if missing and len(subjects) > 1:
+        raise InvalidInstance("there is no such file or folder", "", "name a checkpoint", missing[0])
     if masks and len(subjects) > 1:
         raise InvalidInstance("is not a checkpoint, and only checkpoints are compared", "", "name one mask", masks[0])
     return "mask" if masks else "checkpoint"

@@ -12,6 +12,8 @@ from masksynth.subject import subject_kind
 
 MASK_ARRAYS = frozenset(("mask", "attention_mask", "row_offset", "edge_query"))
 """Arrays of which a mask file has one."""
+LARGEST_HEADER = 100_000_000
+"""Most bytes of names and shapes in a .safetensors file, as the format has it."""
 EXPECTED = (
     "name a mask (one array of mask, attention_mask, row_offset, edge_query) or a checkpoint (*.weight tensors of "
     "attention layers)"
@@ -68,8 +70,8 @@ def _array_names(path: Path) -> set[str]:
                 return {name.removesuffix(".npy") for name in file.namelist()}
         if path.suffix == ".safetensors":
             with path.open("rb") as stream:
-                header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), path.stat().st_size)))
-            return set(header) - {"__metadata__"}
-    except (OSError, ValueError, zipfile.BadZipFile, RecursionError, TypeError):
+                header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), LARGEST_HEADER)))
+            return set(dict(header)) - {"__metadata__"}
+    except (OSError, ValueError, zipfile.BadZipFile, RecursionError, TypeError, NotImplementedError):
         raise InvalidInstance("not a complete file of arrays", "", "fetch it again", str(path)) from None
     return set()

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from masksynth.diagnostics.components import mask_parts
-from masksynth.diagnostics.symmetry.claims import claims_about
 from masksynth.diagnostics.symmetry.mask_prediction import early_counts, pairs_of, reciprocity, update_symmetry
 from masksynth.diagnostics.symmetry.scores import finite, quotient, scaled
+from masksynth.diagnostics.symmetry.statements import OF_MASK
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.mask import Mask
 from masksynth.mask.intervals import row_intervals
@@ -99,7 +99,7 @@ class MaskDiagnosis:
 
     def record(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
-        return {"diagnosis": "symmetry of a mask", **asdict(self), "claims": claims_about("mask")}
+        return {"diagnosis": "symmetry of a mask", **asdict(self), "statements": [one._asdict() for one in OF_MASK]}
 
 
 def diagnose_mask(

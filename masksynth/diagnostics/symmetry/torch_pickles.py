@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -49,15 +50,17 @@ def torch_tensors(path: Path) -> list[tuple[str, Entry, Callable[[], Float64Arra
         if "GLOBAL" not in str(error):
             raise _incomplete(path) from None
         fact = f"contains objects that are not tensors, and reading them would run their code: {_name(str(error))}"
-        remedy = f"if you trust the file, convert it: {CONVERT.format(path=path)}"
+        remedy = f"if you trust the file, convert it: {CONVERT.format(path=shlex.quote(str(path)))}"
         raise InvalidInstance(fact, "", remedy, str(path)) from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except Exception:  # of damaged bytes, the reader of torch raises exceptions of all kinds
         raise _incomplete(path) from None
     return [(name, entry_of(value), partial(as_array, value)) for name, value in _weights(content, path).items()]
 
 
 def entry_of(value: Tensor) -> Entry:
-    """Return shape and type of a tensor."""
+    """Return shape and type of a tensor; of one whose numbers are not all stored, the layout or device as its type."""
+    if value.is_meta or value.layout != torch.strided:
+        return Entry(tuple(value.shape), "meta" if value.is_meta else str(value.layout))
     return Entry(tuple(value.shape), DTYPES.get(value.dtype, str(value.dtype)))
 
 

@@ -7,12 +7,14 @@ upper half of a float32 number.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,6 +60,20 @@ class Store:
     source: str
     config: Mapping[str, Any]
 
+    def entry(self, name: str) -> Entry:
+        """Return shape and type of weights that can be read.
+
+        Raises
+        ------
+        InvalidInstance
+            If they are quantised, sparse, or of no type of weights.
+        """
+        result = self.entries[name]
+        if result.dtype not in PLAIN:
+            fact = f"is of type {result.dtype}, which is quantised, sparse or not a type of weights"
+            raise InvalidInstance(fact, name, "dequantise the weights first, or store plain numbers", self.source)
+        return result
+
     def read(self, name: str) -> Float64Array:
         """Return the values of a name as float64.
 
@@ -66,11 +82,7 @@ class Store:
         InvalidInstance
             If they are quantised, or not all finite.
         """
-        dtype = self.entries[name].dtype
-        if dtype not in PLAIN:
-            raise InvalidInstance(
-                f"is of type {dtype}, which is quantised", name, "dequantise the weights first", self.source
-            )
+        self.entry(name)
         values = self.fetch(name)
         if not np.isfinite(values).all():
             raise InvalidInstance(
@@ -199,7 +211,7 @@ def _npz(path: Path) -> dict[str, AnyArray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError):
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, BadZipFile, zlib.error):
         raise InvalidInstance(
             "not a complete .npz file of plain numbers", "", "save arrays with numpy.savez", str(path)
         ) from None

@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike
 
 from masksynth.diagnostics.symmetry.attention_parts import Attention, read_parts
 from masksynth.diagnostics.symmetry.checkpoint_layout import attentions
-from masksynth.diagnostics.symmetry.claims import claims_about
 from masksynth.diagnostics.symmetry.heads import head_measures, layer_measures
+from masksynth.diagnostics.symmetry.model_config import tower_config
 from masksynth.diagnostics.symmetry.scores import GAMMA, MODES, check_mode
+from masksynth.diagnostics.symmetry.statements import OF_WEIGHTS
 from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
 
 ROTARY = "rotary position embeddings: the scores are those of the part without positions"
+ROTARY_KEYS = ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "rotary_pct", "global_rope_theta")
+ROTARY_TYPES = ("falcon", "gpt_neox", "llama")
+"""Types whose older config.json has none of these keys."""
 FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
 LATENT = "latent attention: the scores are those of the part without positions, without each token's scale in the norms"
 NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
@@ -89,7 +93,7 @@ class WeightDiagnosis:
 
     def record(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
-        return {"diagnosis": "symmetry of weights", **asdict(self), "claims": claims_about("weights")}
+        return {"diagnosis": "symmetry of weights", **asdict(self), "statements": [one._asdict() for one in OF_WEIGHTS]}
 
 
 def diagnose_weights(
@@ -184,11 +188,9 @@ def _median(values: list[float | None]) -> float | None:
 
 
 def _notes(store: Store, result: tuple[Attention, ...]) -> tuple[str, ...]:
-    config = {**store.config, **(store.config.get("text_config") or {})}
-    rotary = any(
-        name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "global_rope_theta")
-    )
-    rotary = rotary or any(name.endswith("inv_freq") for name in store.entries)
+    config = {**store.config, **tower_config(store.config, "")}
+    rotary = any(name in config for name in ROTARY_KEYS) or any(name.endswith("inv_freq") for name in store.entries)
+    rotary = (rotary or config.get("model_type") in ROTARY_TYPES) and not config.get("alibi")
     normed = any(
         f"{layer.name}.{norm}.weight" in store.entries for layer in result for norm in ("q_norm", "q_layernorm")
     )

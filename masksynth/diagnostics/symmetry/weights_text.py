@@ -109,7 +109,8 @@ def _scores(item: LayerScores | WeightDiagnosis, modes: Sequence[str]) -> str:
 
 
 def _rule(modes: Sequence[str], gamma: float) -> str:
-    name = f"directionality: mode {modes[0]}" if len(modes) == 1 else "d: directionality, (excess) as published"
+    both = "d: directionality, (excess) as published" if gamma == GAMMA else "d: directionality"
+    name = f"directionality: mode {modes[0]}" if len(modes) == 1 else both
     return f"{name}, gamma {gamma:g}; {SIGNS}"
 
 

@@ -61,6 +61,9 @@ def test_json_is_the_record_and_the_same_twice():
     found = json.loads(first.output)
     own = diagnose(causal_mask(12), dim=2, seeds=2, time=5.0)
     assert found == json.loads(json.dumps({"diagnosis": "clustering", "subject": "causal 12", **own.record()}))
+    assert {one["name"]: f"{one['status']} ({one['source']}): {one['claim']}" for one in found["statements"]} == {
+        name: text.replace("theorem:", "theorem ():") for name, text in found["meaning"].items()
+    }
     assert found["times"][0] == 0
     assert found["times"][-1] == 5
     assert json.loads(run("--causal", 12, "--seed", 1, *QUICK, "--json").output)["clusters"] != found["clusters"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shlex
 import subprocess
 import sys
@@ -10,11 +11,14 @@ from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.numpy import save_file
 
 from masksynth.diagnostics.symmetry import diagnose_weights
+from masksynth.diagnostics.symmetry.input_kind import is_checkpoint
 from masksynth.errors import InvalidInstance, Unsupported
 from tests.diagnostics.symmetry.test_command import run
 
@@ -99,9 +103,10 @@ def test_code_in_a_file_is_not_run(tmp_path):
 def test_the_command_that_is_named_converts(tmp_path):
     torch.manual_seed(0)
     module = Whole()
-    torch.save(module, tmp_path / "model.pt")
+    torch.save(module, tmp_path / "a $(model).pt")
     with pytest.raises(InvalidInstance, match="objects that are not tensors") as refusal:
-        diagnose_weights(tmp_path / "model.pt")
+        diagnose_weights(tmp_path / "a $(model).pt")
+    assert str(refusal.value).endswith(f"'{tmp_path}/a $(model).pt' weights.pt")  # quoted, for any shell
     command = shlex.split(str(refusal.value).partition("convert it: ")[2])
     root = Path(__file__).parents[3]
     program = [sys.executable, *command[1:]]
@@ -131,3 +136,50 @@ def test_without_torch_the_install_line_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("masksynth.diagnostics.symmetry.weight_store.find_spec", lambda name: None)
     with pytest.raises(Unsupported, match=r"needs torch; pip install 'masksynth\[torch\]'"):
         diagnose_weights(tmp_path / "model.bin")
+
+
+def test_tensors_whose_numbers_are_not_stored_are_refused_by_type(tmp_path):
+    key = torch.eye(4)
+    for value, kind in ((key.to_sparse(), "torch.sparse_coo"), (key.to("meta"), "meta")):
+        torch.save({"layer.query.weight": key, "layer.key.weight": value}, tmp_path / "odd.pt")
+        done = run(tmp_path / "odd.pt")
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert f"layer.key.weight: is of type {kind}, which is quantised, sparse or" in done.stderr
+
+
+def damaged(content, rng):
+    """Return bytes cut somewhere or with a few others in their place."""
+    result = bytearray(content[: rng.integers(len(content))] if rng.random() < 0.3 else content)
+    for place in rng.integers(max(1, len(result)), size=rng.integers(4)):
+        result[place : place + 1] = bytes([rng.integers(256)])
+    return bytes(result)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_refused_or_read(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = {f"layer.{part}.weight": rng.normal(size=(4, 4)) for part in ("query", "key")}
+    held = {name: torch.from_numpy(value) for name, value in weights.items()}
+    files = [tmp_path / name for name in ("new.bin", "old.bin", "plain.pt", "numpy.npz", "model.safetensors")]
+    torch.save(held, files[0])
+    torch.save(held, files[1], _use_new_zipfile_serialization=False)
+    files[2].write_bytes(pickle.dumps({"a": [1, 2.5, "x", (1, 2)]}, protocol=2))
+    np.savez(files[3], **weights)
+    save_file(weights, files[4])
+    for file in files:
+        content, refused = file.read_bytes(), 0
+        for _ in range(60):
+            file.write_bytes(damaged(content, rng))
+            try:
+                is_checkpoint(str(file))
+                diagnose_weights(file)
+            except InvalidInstance:  # and nothing else
+                refused += 1
+        assert refused > 15, file
+
+
+@pytest.mark.parametrize("header", [b"[1]", b"5", b'"abc"', b'{"a": 5}', b'{"a.weight": []}'])
+def test_headers_of_another_kind_are_refused(header, tmp_path):
+    (tmp_path / "odd.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    done = run(tmp_path / "odd.safetensors")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

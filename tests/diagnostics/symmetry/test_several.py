@@ -13,8 +13,7 @@ import transformers
 from safetensors.numpy import save_file
 
 from examples import symmetry_models, symmetry_runs
-from masksynth.diagnostics.symmetry import CLAIMS, diagnose_checkpoints, diagnose_weights, published_range
-from masksynth.diagnostics.symmetry.claims import STATUSES
+from masksynth.diagnostics.symmetry import STATEMENTS, diagnose_checkpoints, diagnose_weights, published_range
 from tests.diagnostics.symmetry.test_command import MINI, run
 
 NAMES = ("symmetry", "directionality_sum", "directionality_excess")
@@ -86,7 +85,7 @@ def test_each_layer_and_head_is_in_the_table(runs):
         (["runs/one", "runs/one/checkpoint-0"], "checkpoint-0: is given twice"),
         (["plain", "plain"], "plain: is given twice"),
         (["plain", "mask.npy"], "mask.npy: is not a checkpoint, and only checkpoints are compared; name one mask"),
-        (["plain", "absent"], "absent: is not a checkpoint"),
+        (["plain", "absent"], "absent: there is no such file or folder; name a checkpoint"),
     ],
 )
 def test_refusals(arguments, fact, runs):
@@ -115,14 +114,15 @@ def test_both_modes_are_shown_by_default_and_published_medians_beside_theirs(run
         assert layer["head_directionality_excess"] == other["head_directionality"]
 
 
-def test_claims_have_a_status_and_a_source(runs):
-    assert {claim.status for claim in CLAIMS} <= set(STATUSES)
-    assert all(claim.source and claim.statement for claim in CLAIMS)
-    statuses = {claim.name: claim.status for claim in CLAIMS}
+def test_statements_have_a_status_and_a_source(runs):
+    assert {one.status for one in STATEMENTS} <= {"theorem", "conjecture", "open", "refuted"}
+    assert all(one.source and one.claim for one in STATEMENTS)
+    statuses = {one.name: one.status for one in STATEMENTS}
     np.save("mask.npy", np.tri(4, dtype=bool))
     for subject in ("plain", "mask.npy"):
-        for claim in json.loads(run(subject, "--json").stdout)["claims"]:
-            assert statuses[claim["name"]] == claim["status"]
+        for one in json.loads(run(subject, "--json").stdout)["statements"]:
+            assert set(one) == {"name", "claim", "status", "source"}
+            assert statuses[one["name"]] == one["status"]
     (low, _), _ = published_range(decoder=False)
     (_, high), _ = published_range(decoder=True)
     assert low < high  # encoders and decoders overlap: why "encoders above decoders" is refuted
@@ -161,3 +161,37 @@ def test_the_example_of_models_keeps_queries_and_keys(tmp_path):
     symmetry_models._save(tmp_path / "minilm", arrays, config)
     assert len(arrays) == 12
     assert diagnose_weights(tmp_path / "minilm").layers == diagnose_weights(MINI).layers
+
+
+def test_other_gammas_are_not_called_published():
+    assert "(excess) as published, gamma 2" in run(MINI).stdout
+    assert "published" not in run(MINI, "--gamma", 1.5).stdout
+
+
+def test_runs_that_cannot_be_told_apart_and_missing_ones_are_refused(runs):
+    missing = run("runs/one", "nowhere")
+    assert (missing.exit_code, missing.stderr) == (
+        2,
+        "Error: nowhere: there is no such file or folder; name a checkpoint\n",
+    )
+    saved(Path("runs/one/checkpoint-020"), 1)
+    twice = run("runs/one")
+    assert (twice.exit_code, twice.stderr.count("\n")) == (2, 1)
+    assert "checkpoint-020 and checkpoint-20 are of one step" in twice.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "rotary"),
+    [
+        ({"rope_theta": 1e4}, True),
+        ({"model_type": "falcon"}, True),  # as older ones are stored
+        ({"model_type": "falcon", "rope_theta": 1e4, "alibi": True}, False),
+        ({"model_type": "gpt_neox", "rotary_pct": 0.25}, True),
+        ({"text_config": 5}, False),
+        ({}, False),
+    ],
+)
+def test_the_note_on_rotary_embeddings(config, rotary):
+    key = np.eye(4)
+    found = diagnose_weights({"layer.query.weight": key, "layer.key.weight": key}, config=config)
+    assert any("rotary" in note for note in found.notes) == rotary
