@@ -20,7 +20,6 @@ from masksynth.torch import (
     merged_loss,
     packed_loss,
     sample_logprobs,
-    self_test,
     total_weight,
 )
 from masksynth.torch.join_batches import example_batch
@@ -209,7 +208,6 @@ LOGITS = torch.zeros(3, 10)
         lambda: Collator()([batch_of(merged_of("a"))]),
         lambda: Collator()(PACKED),
         lambda: check_model(print, merged_of("a")),
-        lambda: self_test(print, batch_of(merged_of("a"))),
     ],
 )
 def test_another_kind_of_batch_is_named(call):
