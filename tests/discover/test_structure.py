@@ -5,31 +5,11 @@ import numpy as np
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.as_answer import to_merged
 from masksynth.discover.measure import measure
-from masksynth.discover.structure import Reads, Structure, contexts, prune
+from masksynth.discover.structure import contexts, prune
 from masksynth.posets.bit_rows import unpack
 from masksynth.solve import solve
 from masksynth.verify import verify
-
-
-def expanding_hole(n, reach):
-    """Return the expanding hole by its definition: queries 0 .. n - 1, raw keys n .. 2n - 1."""
-    layers = len(reach)
-    reads = []
-    for layer in range(1, layers + 1):
-        pairs = []
-        for k in range(n):
-            for j in range(n):
-                distance, last = abs(j - k), layer == layers
-                if distance and (last or distance <= reach[layer - 1]):
-                    pairs.append((k, n + j))
-                if (
-                    layer > 1
-                    and distance > reach[layer - 2]
-                    and (last or distance <= reach[layer - 1] - reach[layer - 2])
-                ):
-                    pairs.append((k, j))
-        reads.append(Reads.of_pairs(*np.array(pairs).T, 2 * n))
-    return Structure(np.concatenate([np.full(n, -1), np.arange(n)]), tuple(reads), np.arange(n), "hole")
+from tests.discover.hole import expanding_hole
 
 
 def test_the_expanding_hole_is_an_ordinary_answer():

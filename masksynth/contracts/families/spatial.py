@@ -7,7 +7,7 @@ import numpy as np
 from masksynth.contracts.element_sets import check_contract_size, unpack
 from masksynth.contracts.families.building import build_contracts, graph, grid, of_tokens, tree
 from masksynth.contracts.metric import balls, distances_from, subtrees
-from masksynth.contracts.model import Contracts, Place
+from masksynth.contracts.model import Contracts, Elements, Place
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.tasks.parameters import check_at_least, require
 
@@ -70,11 +70,7 @@ def leave_ball_out_tree(
     [2, 5, 6]
     """
     elements = tree(n, parents)
-    check_at_least(0, radius=radius)
-    check_contract_size(elements.count, elements.count)
-    near = balls(elements, radius)
-    sets = of_tokens(range(elements.count), lambda row: unpack(near[row[:, 0]], elements.count))
-    return build_contracts("leave_ball_out_tree", [elements.count, radius], elements, sets, layers, place)
+    return _without_balls("leave_ball_out_tree", elements, radius, layers, place)
 
 
 def leave_ball_out_graph(
@@ -105,11 +101,16 @@ def leave_ball_out_graph(
     [2, 3, 4]
     """
     elements = graph(n, edges)
+    return _without_balls("leave_ball_out_graph", elements, radius, layers, place)
+
+
+def _without_balls(name: str, elements: Elements, radius: int, layers: int | None, place: Place) -> Contracts:
+    """Return the contracts of nodes, each predicted from all nodes farther away than a radius."""
     check_at_least(0, radius=radius)
     check_contract_size(elements.count, elements.count)
     near = balls(elements, radius)
-    sets = of_tokens(range(n), lambda row: unpack(near[row[:, 0]], n))
-    return build_contracts("leave_ball_out_graph", [n, radius], elements, sets, layers, place)
+    sets = of_tokens(range(elements.count), lambda row: unpack(near[row[:, 0]], elements.count))
+    return build_contracts(name, [elements.count, radius], elements, sets, layers, place)
 
 
 def neighbourhood(

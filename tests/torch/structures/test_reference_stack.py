@@ -1,26 +1,11 @@
 """The reference stack against a stack that computes every update and discards those that a structure does not make."""
 
-import numpy as np
 import pytest
 import torch
 
-from masksynth.contracts.families import leave_one_out
-from masksynth.discover.as_answer import to_merged
-from masksynth.discover.structure import Reads, Structure
 from masksynth.torch.structures.layer_steps import LayerStep, forward_flops, structure_inputs
 from masksynth.torch.structures.reference_stack import ReferenceStack
-
-
-def hole(n, reach):
-    contracts = leave_one_out(n=n, layers=len(reach))
-    reads = []
-    for layer, far in enumerate(reach, start=1):
-        last, near = layer == len(reach), reach[layer - 2] if layer > 1 else n
-        raw = [(k, n + j) for k in range(n) for j in range(n) if k != j and (last or abs(j - k) <= far)]
-        mixed = [(k, j) for k in range(n) for j in range(n) if near < abs(j - k) and (last or abs(j - k) <= far - near)]
-        reads.append(Reads.of_pairs(*np.array(raw + mixed).T, 2 * n))
-    elements = np.concatenate([np.full(n, -1), np.arange(n)])
-    return contracts, to_merged(Structure(elements, tuple(reads), np.arange(n)), contracts)[1]
+from tests.discover.hole import answer_of_hole
 
 
 def all_updates(model, tokens, merged, position_ids):
@@ -35,7 +20,7 @@ def all_updates(model, tokens, merged, position_ids):
 
 @pytest.fixture(scope="module")
 def setting():
-    contracts, merged = hole(12, (2, 5, 12))
+    contracts, merged = answer_of_hole(12, (2, 5, 12))
     torch.manual_seed(0)
     model = ReferenceStack(7, 12, 3, 16, 2).double()
     for parameter in model.parameters():
