@@ -93,9 +93,7 @@ def _cost_bound(record: dict[str, Any], bound: float, contracts: Contracts, cost
         raise WrongAnswer(
             "bound", f"{name} says that the cost is at least {bound!r:.40} by {by:.160}: it is {proved:g}"
         )
-    return [
-        f"the bound {bound:g} by {by or 'an unnamed method':.160}; theorems alone prove {proved:g}"
-    ]
+    return [f"the bound {bound:g} by {by or 'an unnamed method':.160}; theorems alone prove {proved:g}"]
 
 
 def _pairs_bound(record: dict[str, Any], bound: float, contracts: Contracts, positions: int, name: str) -> list[str]:
@@ -106,6 +104,4 @@ def _pairs_bound(record: dict[str, Any], bound: float, contracts: Contracts, pos
         return []
     if by.startswith(COUNTING):
         raise WrongAnswer("bound", f"{name} says at most {bound!r:.40} by {by:.160}: it is {counted} or more")
-    return [
-        f"the bound {bound:g} by {by or 'an unnamed method':.160}; counting alone proves {counted}"
-    ]
+    return [f"the bound {bound:g} by {by or 'an unnamed method':.160}; counting alone proves {counted}"]
