@@ -1,6 +1,7 @@
 """Simulate tokens as particles that attention moves, for any mask (arXiv 2411.04990)."""
 
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
+from masksynth.diagnostics.clustering.clustering_record import Clustering, Curve
 from masksynth.diagnostics.clustering.comparison import Row, compare, prefix_mask, row_of, window_mask
 from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays, stays_until
 from masksynth.diagnostics.clustering.counts import (
@@ -11,7 +12,7 @@ from masksynth.diagnostics.clustering.counts import (
     parking,
     parking_constant,
 )
-from masksynth.diagnostics.clustering.diagnosis import Clustering, Curve, diagnose
+from masksynth.diagnostics.clustering.diagnosis import diagnose
 from masksynth.diagnostics.clustering.hemispheres import in_hemisphere
 from masksynth.diagnostics.clustering.interaction import (
     energy,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masksynth.diagnostics import statements
-from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
+from masksynth.diagnostics.clustering.hemispheres import affordable, starts_in_hemispheres
 from masksynth.diagnostics.clustering.roots import FIXED, Following
 from masksynth.diagnostics.clustering.statements import Law, Statement, statement
-from masksynth.mask.typing import BoolArray, Float64Array
+from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,21 @@ def _angle(square: Float64Array) -> Float64Array:
     return np.asarray(2 * np.arcsin(np.minimum(np.sqrt(np.maximum(square, 0)) / 2, 1.0)), np.float64)
 
 
-def groups(x: Float64Array, times: Float64Array, found: Following, angle: float, law: Law) -> tuple[Group, ...]:
-    """Group positions by status and roots, the largest group first."""
-    apart = gaps(x, found)
+class Part(NamedTuple):
+    """Positions that follow the same roots and have the same status, and what is known of them.
+
+    ``down`` is what they see at any depth where the theorem of an open hemisphere is to be tried, else None.
+    """
+
+    status: str
+    roots: tuple[int, ...]
+    positions: tuple[int, ...]
+    known: Statement
+    down: NDArray[np.intp] | None
+
+
+def partition(found: Following, dim: int, law: Law) -> tuple[Part, ...]:
+    """Return the positions by status and roots, the largest part first."""
     roots = np.array(found.roots)
     by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
     for place, status in enumerate(found.status):
@@ -87,12 +101,68 @@ def groups(x: Float64Array, times: Float64Array, found: Following, angle: float,
     made = []
     for (status, of), places in by.items():
         size = int((found.leader == of[0]).sum()) if len(of) == 1 else 0
-        known = statement(status, x.shape[-1], law, size)
-        half = _hemisphere(known, law, of, places, x, found)
+        known = statement(status, dim, law, size)
+        made.append(Part(status, of, tuple(places), known, _down(known, law, of, places, found)))
+    return tuple(sorted(made, key=lambda part: (-len(part.positions), part.positions)))
+
+
+def _down(
+    known: Statement, law: Law, of: tuple[int, ...], places: list[int], found: Following
+) -> NDArray[np.intp] | None:
+    """Return what positions see at any depth, where an open hemisphere would make it a theorem that they gather."""
+    if known.certainty == "theorem" or len(of) != 1 or law.value is None or law.value <= 0:
+        return None
+    return np.flatnonzero(found.sees[places].any(axis=0))
+
+
+def nearness(
+    x: Float64Array, found: Following, parts: Sequence[Part], angle: float
+) -> tuple[Float64Array, Float64Array]:
+    """Return the mean angle of each part to its root, and the share of it within ``angle``: (seeds, T, parts) each."""
+    apart = gaps(x, found)
+    means = np.empty((*x.shape[:2], len(parts)))
+    shares = np.empty_like(means)
+    for number, part in enumerate(parts):
+        chosen = apart[:, :, part.positions]
+        means[:, :, number] = chosen.mean(axis=-1)
+        shares[:, :, number] = (chosen <= angle).mean(axis=-1)
+    return means, shares
+
+
+def hemispheres(start: Float64Array, parts: Sequence[Part], seeds: int) -> Int64Array:
+    """Return whether what each part sees starts in an open hemisphere, (s, parts); -1 where that is not computed.
+
+    ``seeds`` counts all starts, of which (s, n, d) are given: it decides whether linear programs are too expensive.
+    """
+    result = np.full((len(start), len(parts)), -1)
+    for number, part in enumerate(parts):
+        if part.down is not None and affordable(seeds, len(part.down), start.shape[2]):
+            result[:, number] = starts_in_hemispheres(start, part.down)
+    return result
+
+
+def groups(
+    parts: Sequence[Part], times: Float64Array, gap: Float64Array, gathered: Float64Array, inside: Int64Array
+) -> tuple[Group, ...]:
+    """Return the groups from ``nearness`` and ``hemispheres`` of all starts."""
+    made = []
+    for number, (status, of, places, known, _) in enumerate(parts):
+        late = np.median([_since(share >= 0.5, times) for share in gathered[:, :, number]])
         made.append(
-            Group(status, of, tuple(places), *_gathered(apart[:, :, places], times, angle), half, *_words(known))
+            Group(
+                status,
+                of,
+                places,
+                tuple(np.round(gap[:, :, number].mean(axis=0), 6).tolist()),
+                tuple(np.round(gathered[:, :, number].mean(axis=0), 6).tolist()),
+                float(late) if np.isfinite(late) else None,
+                None if (inside[:, number] < 0).any() else int(inside[:, number].sum()),
+                known.certainty,
+                known.source,
+                str(known),
+            )
         )
-    return tuple(sorted(made, key=lambda group: (-len(group.positions), group.positions)))
+    return tuple(made)
 
 
 def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
@@ -102,32 +172,6 @@ def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
         statements.Statement(name, words.removeprefix(str(Statement(status, source, ""))), status, source)._asdict()
         for name, words, status, source in known
     ]
-
-
-def _words(known: Statement) -> tuple[statements.Status, str, str]:
-    return known.certainty, known.source, str(known)
-
-
-def _gathered(
-    apart: Float64Array, times: Float64Array, angle: float
-) -> tuple[tuple[float, ...], tuple[float, ...], float | None]:
-    """Return the mean angle and the share within ``angle`` over time, and the time of half of them."""
-    inside = apart <= angle
-    shares = inside.mean(axis=-1)
-    late = np.median([_since(share >= 0.5, times) for share in shares])
-    return (
-        tuple(np.round(apart.mean(axis=(0, 2)), 6).tolist()),
-        tuple(np.round(shares.mean(axis=0), 6).tolist()),
-        float(late) if np.isfinite(late) else None,
-    )
-
-
-def _hemisphere(
-    known: Statement, law: Law, of: tuple[int, ...], places: list[int], x: Float64Array, found: Following
-) -> int | None:
-    if known.certainty == "theorem" or len(of) != 1 or law.value is None or law.value <= 0:
-        return None
-    return starts_in_hemispheres(x[:, 0], np.flatnonzero(found.sees[places].any(axis=0)))
 
 
 def _since(reached: BoolArray, times: Float64Array) -> float:
