@@ -23,10 +23,10 @@ import torch
 import transformers
 from torch import Tensor
 
-BYTES, LENGTH, BATCH, HIDDEN, RATE, STEPS = 256, 32, 32, 0.15, 3e-3, 3200
+BYTES, LENGTH, BATCH, HIDDEN, RATE, STEPS = 256, 32, 32, 0.15, 3e-3, 1600
 MASK = 1
 """The byte that hides another one; it does not occur in the text, and neither does 0, which stands for no token."""
-SAVED = (0, 25, 50, 100, 200, 400, 800, 1600, 3200)
+SAVED = (0, 25, 50, 100, 200, 400, 800, 1600)
 """Steps at which a checkpoint is saved, besides the last."""
 TRIED = 16
 """Batches of the held-out text of which the loss is the mean."""
@@ -38,7 +38,12 @@ MODELS: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
             **{**NONE, **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)},
-            **{"vocab_size": BYTES, "n_positions": LENGTH, "n_embd": 64, "n_layer": 3, "n_head": 4, "n_inner": 128},
+            vocab_size=BYTES,
+            n_positions=LENGTH,
+            n_embd=64,
+            n_layer=3,
+            n_head=4,
+            n_inner=128,
             initializer_range=0.05,
         )
     ),
