@@ -9,7 +9,7 @@ from types import ModuleType
 MODULE_OF = {
     "Answer": "masksynth.answer",
     "Contradiction": "masksynth.errors",
-    "Discovery": "masksynth.discover.answer",
+    "Discovery": "masksynth.discover.discovery",
     "Instance": "masksynth.tasks",
     "InvalidInstance": "masksynth.errors",
     "Limits": "masksynth.backends",

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from masksynth.contracts.value_checks import check_depth, check_elements, check_labels, check_sets
+from masksynth.contracts.check_contract_values import check_depth, check_elements, check_labels, check_sets
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import shown

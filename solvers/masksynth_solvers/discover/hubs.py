@@ -34,7 +34,6 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Structure
-from masksynth_solvers.discover.charges import any_of
 from masksynth_solvers.discover.clauses import (
     EMBED,
     PLACE,
@@ -52,6 +51,7 @@ from masksynth_solvers.discover.clauses import (
 )
 from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
+from masksynth_solvers.discover.layer_prices import any_of
 from masksynth_solvers.discover.places import BLANK, Places, check_size, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
 
@@ -125,7 +125,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     Examples
     --------
     >>> from masksynth.contracts.families import leave_one_out
-    >>> from masksynth_solvers.discover.engines import has_model
+    >>> from masksynth_solvers.discover.cheapest_model import has_model
     >>> [has_model(encode_hubs(leave_one_out(n=3), 3, raw).formula) for raw in (2, 3)]
     [False, True]
     """

@@ -15,8 +15,8 @@ from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure, contexts, prune
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.posets.bit_rows import unpack
+from masksynth_solvers.discover.cheapest_model import ENGINES, Effort
 from masksynth_solvers.discover.clauses import READ, Prices
-from masksynth_solvers.discover.engines import ENGINES, Effort
 from masksynth_solvers.discover.hub_forms import separate_elements
 from masksynth_solvers.discover.hubs import Hubs, encode_hubs
 from masksynth_solvers.discover.layers import Layered, encode_layers
@@ -90,7 +90,7 @@ class JobResult:
 
 
 def run_job(job: Job, engine: str, effort: Effort) -> JobResult:
-    """Run a job by an engine of `masksynth_solvers.discover.engines`; a plain function for pools and clusters.
+    """Run a job by an engine of `masksynth_solvers.discover.cheapest_model`; a plain function for pools and clusters.
 
     Examples
     --------

@@ -33,7 +33,6 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Structure
-from masksynth_solvers.discover.charges import charge_layers
 from masksynth_solvers.discover.clauses import (
     EMBED,
     PLACE,
@@ -49,10 +48,11 @@ from masksynth_solvers.discover.clauses import (
     demand_greatest,
     negate,
 )
+from masksynth_solvers.discover.contract_symmetries import find_swaps, move_positions
 from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
 from masksynth_solvers.discover.layer_forms import add_forms
+from masksynth_solvers.discover.layer_prices import charge_layers
 from masksynth_solvers.discover.places import BLANK, FREE, Places, check_size, lay_out, reads_of
-from masksynth_solvers.discover.symmetry import find_swaps, move_positions
 from masksynth_solvers.sparse.path_encoding import Formula
 
 Table = dict[tuple[int, int, int], Term]
