@@ -35,7 +35,7 @@ TESTS = {
         "tests/cli/test_verify_samples.py",
     ],
     "masksynth/audit": ["tests/audit"],
-    "masksynth/sparse/bounds.py": ["tests/sparse"],
+    "masksynth/sparse/cut_bounds.py": ["tests/sparse"],
     "masksynth/sparse/constructions/size_bounds.py": ["tests/sparse"],
     "masksynth/torch/label_logprobs.py": LOSSES,
     "masksynth/torch/loss_edges.py": LOSSES,

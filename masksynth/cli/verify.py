@@ -26,7 +26,7 @@ from masksynth.terminal import (
     read_instance,
     standard_input,
 )
-from masksynth.terminal.chat_options import TOKENIZER
+from masksynth.terminal.chat_command_options import TOKENIZER
 
 if TYPE_CHECKING:
     from masksynth.verify import Report

@@ -23,7 +23,7 @@ from masksynth.tasks.parse_json import MAX_NESTING as MAX_NESTING
 from masksynth.tasks.parse_json import parse as parse
 
 if TYPE_CHECKING:
-    from masksynth.tasks.json_schema import TaskFile
+    from masksynth.tasks.instance_structs import TaskFile
 
 SCHEMA = 1
 MAX_NODES = 4_000_000
@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
     import msgspec
 
-    from masksynth.tasks.json_schema import InstanceFile
+    from masksynth.tasks.instance_structs import InstanceFile
 
     document = msgspec.json.schema(InstanceFile)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "masksynth instance", **document}
@@ -100,7 +100,7 @@ def instance_of(document: Any) -> Instance:
     import msgspec
 
     from masksynth.tasks.faults import shape_fault
-    from masksynth.tasks.json_schema import InstanceFile
+    from masksynth.tasks.instance_structs import InstanceFile
 
     if isinstance(document, dict) and "masksynth_contracts" in document and "masksynth" not in document:
         remedy = "find a structure with masksynth discover, which writes an instance"

@@ -14,7 +14,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import canonical, frozen, quoted, shown
-from masksynth.tasks.value_checks import (
+from masksynth.tasks.check_task_values import (
     check_flag,
     check_row_count,
     check_sequence,

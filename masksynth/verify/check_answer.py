@@ -14,7 +14,7 @@ from masksynth.verify.answer_shape import check_embeddings, check_loss, check_pr
 from masksynth.verify.any_depth import check_any_depth
 from masksynth.verify.check_leak import check_leaks
 from masksynth.verify.classes import check_sparse
-from masksynth.verify.layered import check_layers, find_demand
+from masksynth.verify.fixed_depth import check_layers, find_demand
 from masksynth.verify.task_flow import family_flow
 from masksynth.verify.updated import check_updated
 

@@ -19,7 +19,7 @@ from masksynth.contracts.families import leave_one_out
 from masksynth.discover.exact_backends import discover_backend
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.verify.proof import check_proof
-from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.compare_formula import compare_clauses
 from masksynth.verify.proof.dimacs import parse_formula
 from masksynth.verify.proof.discovery.contract_sets import read_contract_sets
 from masksynth.verify.proof.discovery.gate_formula import gate_clauses

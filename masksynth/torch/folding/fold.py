@@ -19,10 +19,10 @@ from masksynth.torch.folding.backbone import Found, find_backbone, is_transforme
 from masksynth.torch.folding.call_arguments import Call, name_arguments, read_call, reads_pads
 from masksynth.torch.folding.compare_rows import compare_rows
 from masksynth.torch.folding.fold_check import check_call
+from masksynth.torch.folding.fold_report import FoldReport
 from masksynth.torch.folding.merge_call import Limits, Masks, Merged, check_limit, merge_rows, read_call_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.module_hooks import attach, holder_of, is_attached
-from masksynth.torch.folding.report import FoldReport
 from masksynth.torch.folding.sharded_modules import has_flat_parameters
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import Unfolding, unfold

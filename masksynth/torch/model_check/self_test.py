@@ -20,7 +20,7 @@ from masksynth.torch.model_check.checked_call import check_call
 from masksynth.torch.model_check.compare_outputs import Model, row_distances
 from masksynth.torch.model_check.expected_masks import check_training_batch
 from masksynth.torch.model_check.forced_position_ids import compare_position_ids, have_same_ids
-from masksynth.torch.model_check.sample_rows import check_loss_edges, check_sample_rows
+from masksynth.torch.model_check.packed_arrays import check_loss_edges, check_sample_rows
 from masksynth.torch.model_check.self_test_call import Reference, SelfTestCall, call_model
 from masksynth.torch.model_check.self_test_result import SelfTest
 from masksynth.torch.model_check.separate_logits import compare_sample
