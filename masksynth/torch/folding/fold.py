@@ -176,7 +176,7 @@ class Fold:
         return result
 
     def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note whether the loss reads pads, which a merged call does not have, and whether nobody asks for a cache."""
+        """Note whether the loss reads pads, which a merged call does not have, and whether no cache is asked for."""
         if not self._is_bypassed:
             named = name_arguments(inspect.signature(module.forward), args, kwargs)
             self._thread.reads_pads = reads_pads(named)
