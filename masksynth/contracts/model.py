@@ -17,7 +17,7 @@ from masksynth.contracts.check_contract_values import check_depth, check_element
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import shown
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 SCHEMA = 1
 """Version of documents of contracts."""

@@ -10,7 +10,8 @@ from masksynth.export.packed_bits import PackedBits, check_packed_bits, to_packe
 from masksynth.export.sequence_lengths import Lengths, check_lengths, to_lengths
 from masksynth.export.slices import Slices, check_slices, to_slices
 from masksynth.export.solution_record import solution_record
-from masksynth.export.targets import export_arrays, summary, write_arrays
+from masksynth.export.targets import export_arrays, write_arrays
+from masksynth.export.format_sizes import summary
 from masksynth.export.tree_segments import TreeSegments, check_tree_segments, cut_tree, to_tree_segments
 
 __all__ = [

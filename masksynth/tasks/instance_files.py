@@ -16,11 +16,12 @@ from typing import IO, TYPE_CHECKING, Any
 from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.tasks.canonical import canonical, canonical_texts, shown
+from masksynth.tasks.instance import Instance, TaskFamily, batch_tasks
 from masksynth.tasks.merged import Question
-from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily, batch_tasks
 from masksynth.tasks.parse_json import MAX_BYTES as MAX_BYTES
 from masksynth.tasks.parse_json import MAX_NESTING as MAX_NESTING
 from masksynth.tasks.parse_json import parse as parse
+from masksynth.tasks.task import Node, Prediction, Task
 
 if TYPE_CHECKING:
     from masksynth.tasks.instance_structs import TaskFile

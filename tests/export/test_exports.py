@@ -18,7 +18,8 @@ from masksynth.export.forms import form_of
 from masksynth.export.packed_bits import to_packed_bits
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
-from masksynth.export.targets import TARGETS, export_arrays, summary
+from masksynth.export.targets import TARGETS, export_arrays
+from masksynth.export.format_sizes import summary
 from masksynth.mask import Mask
 from masksynth.mask.column_intervals import columns, count_column_intervals
 from masksynth.merge import merge
