@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export.format_sizes import Entry, summary
 from masksynth.export.mask_arrays import Arrays
 from masksynth.export.targets import TARGETS, check_target_file, export_arrays, write_arrays
-from masksynth.export.format_sizes import Entry, summary
 from masksynth.export.tree_segments import describe_cost
 from masksynth.mask import Mask
 from masksynth.terminal import (

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from masksynth.cli import main
 from masksynth.export import solution_record, write_answer
 from masksynth.export.columns import FlashMask, check_flashmask
+from masksynth.export.format_sizes import summary
 from masksynth.export.formats import read_safetensors
 from masksynth.export.targets import TARGETS, export_arrays
-from masksynth.export.format_sizes import summary
 from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
 from masksynth.subject.mask_file import write_mask
