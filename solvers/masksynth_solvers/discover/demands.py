@@ -24,7 +24,7 @@ def refuse_demands(contracts: Contracts) -> None:
             raise Unsupported(f"exact searches do not express the demand {name!r}; use --backend search")
 
 
-def refuse_dear_keys(contracts: Contracts) -> None:
+def refuse_expensive_keys(contracts: Contracts) -> None:
     """Raise Unsupported where an update is cheaper than keys and values alone, and the cost counts both.
 
     A token that reads an empty blank then is updated and costs less; no formula has reads that bring nothing.

@@ -49,7 +49,7 @@ from masksynth_solvers.discover.clauses import (
     choose,
     negate,
 )
-from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
+from masksynth_solvers.discover.demands import refuse_demands, refuse_expensive_keys
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
 from masksynth_solvers.discover.layer_prices import any_of
 from masksynth_solvers.discover.places import BLANK, Places, check_size, lay_out, reads_of
@@ -108,7 +108,7 @@ class Hubs:
 
 
 def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = True) -> Hubs:
-    """Encode the structures with one mask, safe at any depth, and so many hubs, of which so many are raw.
+    """Encode the structures with one mask, safe at any depth, a number of hubs, and how many of these are raw.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     [False, True]
     """
     refuse_demands(contracts)
-    refuse_dear_keys(contracts)
+    refuse_expensive_keys(contracts)
     places = lay_out(contracts)
     check_size(hubs + len(places.candidates), 1, len(places.tokens))
     model = Hubs(contracts, places, hubs, raw, 0, Formula(), {}, {}, {}, {})

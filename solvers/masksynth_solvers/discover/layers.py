@@ -49,7 +49,7 @@ from masksynth_solvers.discover.clauses import (
     negate,
 )
 from masksynth_solvers.discover.contract_symmetries import find_swaps, move_positions
-from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
+from masksynth_solvers.discover.demands import refuse_demands, refuse_expensive_keys
 from masksynth_solvers.discover.layer_forms import add_forms
 from masksynth_solvers.discover.layer_prices import charge_layers
 from masksynth_solvers.discover.places import BLANK, FREE, Places, check_size, lay_out, reads_of
@@ -134,7 +134,7 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     """
     assert contracts.layers is not None
     refuse_demands(contracts)
-    refuse_dear_keys(contracts)
+    refuse_expensive_keys(contracts)
     places = lay_out(contracts, extra)
     check_size(places.size, contracts.layers, len(places.tokens))
     layered = Layered(contracts, places, contracts.layers, 0, Formula(), {}, {}, {}, [])

@@ -19,7 +19,7 @@ from masksynth.discover.structure import Structure
 from masksynth.workers.ordered import Call
 from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.clauses import Prices
-from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
+from masksynth_solvers.discover.demands import refuse_demands, refuse_expensive_keys
 from masksynth_solvers.discover.gates import GateBound, bound_reads
 from masksynth_solvers.discover.jobs import Job, JobResult, list_jobs, price_of, read_directly, run_job
 
@@ -83,7 +83,7 @@ class JobSearch:
 
     def __init__(self, contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str) -> None:
         refuse_demands(contracts)
-        refuse_dear_keys(contracts)
+        refuse_expensive_keys(contracts)
         self.contracts, self.limits, self.engine = contracts, limits, engine
         self.until = inf if limits.seconds is None else time() + limits.seconds
         self.best = read_directly(contracts) if incumbent is None else incumbent
