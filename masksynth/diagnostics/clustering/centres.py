@@ -177,7 +177,7 @@ def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray
     """
     if near > DIGITS:
         return np.asarray(points @ others.swapaxes(-1, -2) >= 1 - near / 2)
-    square = np.zeros(np.broadcast_shapes(points.shape[:-1], (*others.shape[:-2], 1)) + (others.shape[-2],))
+    square = np.zeros((*np.broadcast_shapes(points.shape[:-1], (*others.shape[:-2], 1)), others.shape[-2]))
     for axis in range(points.shape[-1]):
         square += (points[..., :, None, axis] - others[..., None, :, axis]) ** 2
     return np.asarray(square <= near)
