@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from masksynth.diagnostics.clustering.clustering_record import Clustering
 from masksynth.diagnostics.clustering.comparison import row_of
-from masksynth.diagnostics.clustering.diagnosis import Clustering
 from masksynth.diagnostics.clustering.model_heads import HeadSpectrum
 from masksynth.diagnostics.clustering.root_groups import Group
 from masksynth.diagnostics.clustering.roots import FIXED
