@@ -41,7 +41,8 @@ def hierarchical_attention(
     ----------
     tree : Tree, sequence of Tree, or Plan
         One tree for the complete batch, or one for each of the B samples of (B, H, N, d), over its first positions; the
-        others are padding. A plan saves building index tensors at each call, and has the masks (`plan_of`).
+        others are padding. A plan saves building index tensors at each call, and has the masks, and other first
+        positions (`plan_of`).
     q : (..., H, N, d)
     k, v : (..., H / g, N, d) and (..., H / g, N, c)
         With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
@@ -51,7 +52,7 @@ def hierarchical_attention(
         Whether positions attend to themselves; whether to left siblings only (the leaves must be in order).
     padding : (..., N) bool, optional
         True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its
-        leading axes are those of ``q`` without the heads.
+        leading axes are those of ``q`` without the heads. With masks the trees must have real positions alone.
     eps : sequence of (n_l, e), optional
         For each depth l from 1 to that of the tree the position embeddings of its n_l nodes, in the order of ``Tree``;
         of several trees, those of the first tree, then those of the second, and so on.
@@ -100,7 +101,8 @@ def prefix_attention(
     Parameters
     ----------
     tree, q, k, v, scale, padding, eps
-        As in `hierarchical_attention`; the leaves must be in the order of their positions, and the plan has no masks.
+        As in `hierarchical_attention`; the leaves must be in the order of their positions. With masks a block of the
+        cut tree is used iff all its pairs are allowed.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def prefix_attention(
     Raises
     ------
     InvalidInstance
-        For shapes that do not fit, leaves that are not in order, or a plan with masks.
+        For shapes that do not fit, or leaves that are not in order.
 
     Examples
     --------
@@ -126,8 +128,6 @@ def prefix_attention(
     _check(plan, q, k, v, padding, True)
     _check_trees(plan, q, padding)
     _check_eps(plan, eps, scale)
-    if any(level.itself is not None for level in plan.levels):
-        raise InvalidInstance("prefix_attention takes no masks", "", "give a plan without, or hierarchical_attention")
     return _spread(prefix_rows, plan, (q, k, v), padding, Rule(_scale(q, scale), True, True, None, eps))
 
 
@@ -199,7 +199,14 @@ def _check_trees(plan: Plan, q: Tensor, padding: Tensor | None) -> None:
         raise InvalidInstance(
             "padding: a real position is not in the tree of its sample",
             "",
-            "pad on the right: trees begin at position 0",
+            "pad on the right, or name the first position of each tree: plan_of(trees, start=...)",
+        )
+    masked = any(level.itself is not None for level in plan.levels)
+    if masked and padding is not None and bool((~padding & (plan.place < leaves).reshape(-1, plan.size)).any()):
+        raise InvalidInstance(
+            "padding inside a tree with a mask, where its pairs would close blocks",
+            "",
+            "give each sample the tree and the mask of its real positions: plan_of(trees, mask=..., start=...)",
         )
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
 from importlib.util import find_spec
+from inspect import unwrap
 from itertools import count
 from typing import Any
 
@@ -53,8 +54,8 @@ def hierarchical_layers(
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        One whose attention modules take their attention from transformers' interface and know their layer: BERT,
-        RoBERTa, ELECTRA, GPT-2, Llama and their kin; not DistilBERT, ALBERT, MPNet or encoder-decoders.
+        One with an attention module in each layer that takes its attention from transformers' interface: BERT, ViT,
+        GPT-2, Llama and their kin; not ALBERT (one module for all layers), MPNet, T5 or encoder-decoders.
     layers : iterable of int
         Layers to replace, counted from 0; negative ones from the end.
     tree : sequence of int, sequence of Tree, or function
@@ -87,14 +88,14 @@ def hierarchical_layers(
     """
     places = attention_modules(model, layers)
     made = _trees(tree)
-    ran, used = list[bool](), set[int]()
+    ran, used = list[bool](), set[Any]()
     with registered(_attention(made, (included, leaks), used)) as name, redirected(places, name):
         watch = model.register_forward_pre_hook(lambda *_: ran.append(True))
         try:
             yield model
         finally:
             watch.remove()
-    if ran and (missed := sorted({module.layer_idx for module in places} - used)):
+    if ran and (missed := sorted(set(places.values()) - {places[module] for module in used})):
         raise Unsupported(f"{type(model).__name__} ran without calling the attention of layer {missed[0]}; {REMEDY}")
 
 
@@ -110,8 +111,8 @@ def _trees(tree: Any) -> Callable[[int], Tree | Sequence[Tree]]:
 REMEDY = "use HierarchicalAttention"
 
 
-def attention_modules(model: nn.Module, layers: Iterable[int]) -> list[Any]:
-    """Return the attention modules of the chosen layers."""
+def attention_modules(model: nn.Module, layers: Iterable[int]) -> dict[Any, int]:
+    """Return the attention modules of the chosen layers, and the layer of each."""
     config: Any = getattr(model, "config", None)
     able: Any = getattr(model, "_can_set_attn_implementation", None)
     layer_count = getattr(config, "num_hidden_layers", None)
@@ -120,17 +121,30 @@ def attention_modules(model: nn.Module, layers: Iterable[int]) -> list[Any]:
     if getattr(config, "add_cross_attention", False) or _has_cross(model):
         raise Unsupported(f"{type(model).__name__} has cross-attention; give an encoder or a decoder alone")
     chosen = _chosen(layers, int(layer_count))
-    result: list[Any] = [
-        module
+    result = {
+        module: int(module.layer_idx)
         for module in model.modules()
         if getattr(module, "layer_idx", None) in chosen and hasattr(module, "config")
-    ]
-    if missing := sorted(chosen - {module.layer_idx for module in result}):
-        raise Unsupported(
-            f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}"
-        )
+    } or {module: layer for module, layer in _modules_by_name(model).items() if layer in chosen}
+    if missing := sorted(chosen - set(result.values())):
+        raise Unsupported(f"{type(model).__name__} has no attention module of layer {missing[0]} of its own; {REMEDY}")
     for before in {module.config._attn_implementation for module in result} - {"sdpa", "eager"}:
         raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
+    return result
+
+
+def _modules_by_name(model: nn.Module) -> dict[Any, int]:
+    """Return the layer of each module that calls transformers' interface: the only number in its name.
+
+    None are returned for names with two numbers (shared layers, windows in stages) and for two stacks of layers.
+    """
+    result: dict[Any, int] = {}
+    for name, module in model.named_modules():
+        if "ALL_ATTENTION_FUNCTIONS" in unwrap(type(module).forward).__code__.co_names and hasattr(module, "config"):
+            numbers = [int(part) for part in name.split(".") if part.isdecimal()]
+            if len(numbers) != 1 or numbers[0] in result.values():
+                return {}
+            result[module] = numbers[0]
     return result
 
 
@@ -150,8 +164,9 @@ def _chosen(layers: Iterable[int], layer_count: int) -> frozenset[int]:
 
 
 @contextmanager
-def redirected(places: list[Any], name: str) -> Iterator[None]:
+def redirected(places: Iterable[Any], name: str) -> Iterator[None]:
     """Give modules copies of their configs that name another implementation, and restore their own at the end."""
+    places = list(places)
     before = [module.config for module in places]
     try:
         for module in places:
@@ -178,7 +193,7 @@ def registered(attention: Callable[..., Any]) -> Iterator[str]:
 
 
 def _attention(
-    made: Callable[[int], Tree | Sequence[Tree]], options: tuple[bool, bool], used: set[int]
+    made: Callable[[int], Tree | Sequence[Tree]], options: tuple[bool, bool], used: set[Any]
 ) -> Callable[..., Any]:
     included, leaks = options
 
@@ -197,7 +212,7 @@ def _attention(
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> Any:
-        used.add(module.layer_idx)
+        used.add(module)
         refuse_other_scores(query, key, settings)
         padding, causal = padding_of(attention_mask, query)
         if attention_mask is None:
