@@ -34,7 +34,7 @@ from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttentio
 
 LENGTH, TOPICS, WORDS, SIDE = 64, 10, 2000, 8
 """Words of a passage, chapters, words of the vocabulary, and pixels along an image."""
-RATES, TUNING_SEED = (0.005, 0.01, 0.02), 100
+RATES, TUNING_SEED = (0.01, 0.02, 0.04), 100
 """Learning rates that each arm tries, and the seed of these trials."""
 BATCH = 64
 

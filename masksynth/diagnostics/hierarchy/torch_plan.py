@@ -240,12 +240,3 @@ def _joined(parts: list[_Families]) -> _Families:
 def _sorting(parts: list[Tensor]) -> Tensor | None:
     numbers = torch.cat(parts) if parts else torch.zeros(0)
     return torch.argsort(numbers) if (numbers[1:] < numbers[:-1]).any() else None
-
-
-def check_floating(*tables: Tensor) -> None:
-    """Raise InvalidInstance for integers, whose weighted means would be rounded."""
-    for table in tables:
-        if not table.is_floating_point():
-            raise InvalidInstance(
-                f"expected q, k and v of floating-point numbers, got {table.dtype}", "", "convert them"
-            )
