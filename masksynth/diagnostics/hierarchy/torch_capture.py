@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from masksynth.diagnostics.hierarchy.torch_models import (
+from masksynth.diagnostics.hierarchy.torch_interface import (
     attention_modules,
     is_causal_without_mask,
     padding_of,
