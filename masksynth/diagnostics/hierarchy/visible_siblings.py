@@ -73,7 +73,7 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3]])
     >>> dense = np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0
     >>> sight_of(tree, mask=Mask.from_dense(dense)).lost
@@ -132,7 +132,7 @@ def sightless_rows(sight: Sight) -> BoolArray:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> sightless_rows(sight_of(tree_of_lists([0, [1, 2]]), causal=True)).tolist()
     [True, False, False]
     """
