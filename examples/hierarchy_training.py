@@ -245,7 +245,7 @@ def injection(seeds: int) -> list[dict[str, Any]]:
 
 def _judged(states: dict[tuple[Any, str], Any], target: Any, seed: int) -> dict[tuple[Any, str], float]:
     """Return the accuracy of each model; each third is judged by a classifier for the others' plain embeddings."""
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
     from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
     right: Counter[tuple[Any, str]] = Counter()

@@ -161,6 +161,7 @@ def diagnose_hierarchy(
     check_type(tree, Tree, "build one with tree_of_lists, windows or module_tree")
     sight = sight_of(tree, included=included, causal=causal, mask=mask)
     queries, keys = _heads(tree, q, k, dim, seed)
+    blocks, parts = blocks_of(tree, sight)
     return Hierarchy(
         name=name,
         included=included,
@@ -172,7 +173,8 @@ def diagnose_hierarchy(
         **_sizes(tree),
         **_faults(tree, sight),
         **cost(tree, queries.shape[2])._asdict(),
-        **dict(zip(("blocks", "parts"), blocks_of(tree, sight), strict=True)),
+        blocks=blocks,
+        parts=parts,
         **_compared(tree, sight, queries, keys, tree.size <= LARGEST_FLAT if flat is None else flat),
     )
 

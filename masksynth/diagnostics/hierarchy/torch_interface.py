@@ -35,9 +35,10 @@ def attention_modules(model: nn.Module, layers: Iterable[int]) -> dict[Any, int]
     if getattr(config, "add_cross_attention", False) or _has_cross(model):
         raise Unsupported(f"{type(model).__name__} has cross-attention; give an encoder or a decoder alone")
     chosen = _chosen(layers, int(layer_count))
+    modules: list[Any] = list(model.modules())
     result = {
         module: int(module.layer_idx)
-        for module in model.modules()
+        for module in modules
         if getattr(module, "layer_idx", None) in chosen and hasattr(module, "config")
     } or {module: layer for module, layer in _modules_by_name(model).items() if layer in chosen}
     if missing := sorted(chosen - set(result.values())):
