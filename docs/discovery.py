@@ -151,7 +151,7 @@ def gates_table() -> str:
 
 
 def layers_table() -> str:
-    """Return the cost of leave-one-out when every layer is charged, at the default weights."""
+    """Return the cost of leave-one-out when the cost counts every layer, at the default weights."""
     weights = Weights(count="layer")
 
     def rows() -> Iterator[tuple[object, ...]]:

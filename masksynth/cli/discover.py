@@ -27,7 +27,7 @@ from masksynth.terminal.gather import gather
 
 if TYPE_CHECKING:
     from masksynth.contracts import Contracts
-    from masksynth.discover.answer import Discovery
+    from masksynth.discover.discovery import Discovery
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _write_proof(discovery: Discovery, proof: Path, force: bool, seconds: float)
     """Write and check a proof, in as much time as the search had."""
     from masksynth.backends import Limits
     from masksynth.verify.proof import check_proof
-    from masksynth_solvers.discover.certificate import write_discovery_proof
+    from masksynth_solvers.discover.write_structure_proof import write_discovery_proof
 
     assert discovery.best is not None
     structure, limits = discovery.best.structure, Limits(seconds)
@@ -178,7 +178,7 @@ def _search(question: Contracts, files: FolderOptions, search: SearchOptions, qu
     """Run the search; SIGTERM ends it as Ctrl-C does."""
     from masksynth.backends import Limits
     from masksynth.discover.discover import discover
-    from masksynth.discover.journal import Journal
+    from masksynth.discover.search_journal import Journal
     from masksynth.workers.dask import connected
 
     with ExitStack() as stack:
@@ -200,7 +200,7 @@ def _search(question: Contracts, files: FolderOptions, search: SearchOptions, qu
 def _show(discovery: Discovery, output: Path | None, as_json: bool, quiet: bool) -> None:
     """Print a discovery as JSON or as text."""
     from masksynth.cli.discovery_text import discovery_text
-    from masksynth.discover.answer import record
+    from masksynth.discover.discovery import record
 
     if as_json:
         print_json(record(discovery))

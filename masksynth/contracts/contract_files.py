@@ -27,7 +27,7 @@ from masksynth.contracts.model import (
     Weights,
     resolve_options,
 )
-from masksynth.contracts.position_ids import number_positions
+from masksynth.contracts.number_coordinates import number_positions
 from masksynth.contracts.spaces import count_elements, space_of
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import UInt64Array
@@ -36,7 +36,7 @@ from masksynth.tasks.faults import list_items, other_keys, shape_fault
 from masksynth.tasks.parse_json import MAX_BYTES, parse
 
 if TYPE_CHECKING:
-    from masksynth.contracts.json_schema import ContractsFile
+    from masksynth.contracts.document_structs import ContractsFile
 
 
 BEGINS = 'contracts begin {"masksynth_contracts": 1, "name": ..., "elements": ..., "targets": ...}'
@@ -114,7 +114,7 @@ def _read_fields(document: Any) -> ContractsFile:
     """Return the fields of a parsed JSON document, of the right types."""
     import msgspec
 
-    from masksynth.contracts.json_schema import ContractsFile
+    from masksynth.contracts.document_structs import ContractsFile
 
     if isinstance(document, dict) and "masksynth" in document and "masksynth_contracts" not in document:
         remedy = "name a document as masksynth contracts prints it"
@@ -147,7 +147,7 @@ def _contracts_of(file: ContractsFile) -> Contracts:
 
 def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:
     """Yield (path, key) of every field that is not part of the schema."""
-    from masksynth.contracts import json_schema as files
+    from masksynth.contracts import document_structs as files
 
     yield from other_keys("$", document, files.ContractsFile)
     if not isinstance(document, dict):

@@ -134,7 +134,7 @@ def _has_blanks_apart(contracts: Contracts, work: Work) -> bool:
 
 
 def _cost_by_layers(contracts: Contracts, work: Work, edges: Bound) -> Bound:
-    """Return the best bound for the cost when every layer is charged."""
+    """Return the best bound for a cost that counts every layer."""
     weights = contracts.weights
     is_query = np.array([target.place == "query" for target in contracts.targets], bool)
     if contracts.masks == "one":

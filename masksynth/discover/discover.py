@@ -6,13 +6,13 @@ from concurrent.futures import Executor
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Discovery
+from masksynth.discover.discovery import Discovery
 from masksynth.discover.impossible import find_impossible
 from masksynth.discover.incumbent import Progress
-from masksynth.discover.journal import Journal
 from masksynth.discover.least_cost import LeastCost
 from masksynth.discover.most_pairs import MostPairs
 from masksynth.discover.pareto import Pareto
+from masksynth.discover.search_journal import Journal
 from masksynth.errors import InvalidInstance, check_type
 
 SECONDS = 60.0

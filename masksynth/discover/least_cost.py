@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Discovery
-from masksynth.discover.backends import DiscoverBackend, discover_backend
 from masksynth.discover.bounds import Bound, bounds_of
 from masksynth.discover.constructions import constructions_for
-from masksynth.discover.improve import Start, price_of
+from masksynth.discover.discovery import Discovery
+from masksynth.discover.exact_backends import DiscoverBackend, discover_backend
 from masksynth.discover.incumbent import Incumbent, Progress, is_less
-from masksynth.discover.journal import Journal
 from masksynth.discover.read_circuit import read_circuit
-from masksynth.discover.search import Elite, search_rounds
+from masksynth.discover.search_job import Start, price_of
+from masksynth.discover.search_journal import Journal
+from masksynth.discover.search_rounds import Elite, search_rounds
 from masksynth.errors import MasksynthError, Unsupported
 
 AUTO_STATES = 160

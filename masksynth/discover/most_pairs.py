@@ -12,15 +12,15 @@ import numpy as np
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Discovery
 from masksynth.discover.bounds import bounds_of
 from masksynth.discover.constructions import constructions_for
+from masksynth.discover.discovery import Discovery
 from masksynth.discover.fullest import Plan, Stage, change
 from masksynth.discover.incumbent import Incumbent, Progress
-from masksynth.discover.journal import Journal
 from masksynth.discover.measure import Sizes
 from masksynth.discover.meet_demands import meet_demands
-from masksynth.discover.search import LONGEST, SHORTEST, run_calls
+from masksynth.discover.search_journal import Journal
+from masksynth.discover.search_rounds import LONGEST, SHORTEST, run_calls
 from masksynth.discover.structure import prune
 from masksynth.workers.ordered import Call
 

@@ -8,8 +8,8 @@ from math import inf
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts, Weights, with_options
-from masksynth.discover.answer import Candidate, Discovery
 from masksynth.discover.bounds import bounds_of
+from masksynth.discover.discovery import Candidate, Discovery
 from masksynth.discover.impossible import find_impossible
 from masksynth.discover.incumbent import Incumbent, Progress, is_less
 from masksynth.discover.least_cost import LeastCost

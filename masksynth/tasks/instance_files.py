@@ -16,14 +16,15 @@ from typing import IO, TYPE_CHECKING, Any
 from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.tasks.canonical import canonical, canonical_texts, shown
+from masksynth.tasks.instance import Instance, TaskFamily, batch_tasks
 from masksynth.tasks.merged import Question
-from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily, batch_tasks
 from masksynth.tasks.parse_json import MAX_BYTES as MAX_BYTES
 from masksynth.tasks.parse_json import MAX_NESTING as MAX_NESTING
 from masksynth.tasks.parse_json import parse as parse
+from masksynth.tasks.task import Node, Prediction, Task
 
 if TYPE_CHECKING:
-    from masksynth.tasks.json_schema import TaskFile
+    from masksynth.tasks.instance_structs import TaskFile
 
 SCHEMA = 1
 MAX_NODES = 4_000_000
@@ -34,7 +35,7 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
     import msgspec
 
-    from masksynth.tasks.json_schema import InstanceFile
+    from masksynth.tasks.instance_structs import InstanceFile
 
     document = msgspec.json.schema(InstanceFile)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "masksynth instance", **document}
@@ -100,7 +101,7 @@ def instance_of(document: Any) -> Instance:
     import msgspec
 
     from masksynth.tasks.faults import shape_fault
-    from masksynth.tasks.json_schema import InstanceFile
+    from masksynth.tasks.instance_structs import InstanceFile
 
     if isinstance(document, dict) and "masksynth_contracts" in document and "masksynth" not in document:
         remedy = "find a structure with masksynth discover, which writes an instance"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from masksynth.torch.attention import attention_mask, block_mask, layer_masks
     from masksynth.torch.collator import Collator
     from masksynth.torch.folding.fold import Fold, fold
+    from masksynth.torch.folding.fold_report import FoldReport
     from masksynth.torch.folding.merged_logprobs import MergedLogprobs, merged_logprobs
-    from masksynth.torch.folding.report import FoldReport
     from masksynth.torch.loss_edges import (
         SampleLogprobs,
         loss_divisor,

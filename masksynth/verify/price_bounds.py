@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.mask.typing import Float64Array, Int64Array
-from masksynth.verify.holdings import Holdings
+from masksynth.verify.holder_classes import Holdings
 from masksynth.verify.price_sets import Chosen, Priced, Tree, best_set, price_sets
 
 LARGEST = 1 << 23

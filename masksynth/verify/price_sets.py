@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
-from masksynth.verify.holdings import Holdings
+from masksynth.verify.holder_classes import Holdings
 
 
 class Step(NamedTuple):

@@ -17,16 +17,16 @@ from masksynth.contracts import Contracts, Demand, Elements, Target, Weights, lo
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.as_answer import to_merged
-from masksynth.discover.backends import discover_backend, discover_backend_names
+from masksynth.discover.exact_backends import discover_backend, discover_backend_names
 from masksynth.discover.measure import measure
 from masksynth.errors import Unsupported
 from masksynth.verify.discovery import verify_contracts
-from masksynth_solvers.discover.engines import ENGINES, Effort, has_model
+from masksynth_solvers.discover.cheapest_model import ENGINES, Effort, has_model
+from masksynth_solvers.discover.contract_symmetries import element_classes
 from masksynth_solvers.discover.gates import bound_reads
 from masksynth_solvers.discover.hubs import encode_hubs
 from masksynth_solvers.discover.jobs import Job, list_jobs, price_of, read_directly, run_job
 from masksynth_solvers.discover.layers import encode_layers
-from masksynth_solvers.discover.symmetry import element_classes
 from masksynth_solvers.discover.two_layers import encode_families, least_reads
 from tests.discover.brute import cheapest
 

@@ -16,17 +16,17 @@ from masksynth.cli import main
 from masksynth.contracts import Contracts, Elements, Target, Weights, dump_contracts
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
-from masksynth.discover.backends import discover_backend
+from masksynth.discover.exact_backends import discover_backend
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.verify.proof import check_proof
-from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.compare_formula import compare_clauses
 from masksynth.verify.proof.dimacs import parse_formula
 from masksynth.verify.proof.discovery.contract_sets import read_contract_sets
 from masksynth.verify.proof.discovery.gate_formula import gate_clauses
-from masksynth_solvers.discover.certificate import write_discovery_proof
-from masksynth_solvers.discover.engines import Effort
+from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.gates import bound_reads, encode_gates
 from masksynth_solvers.discover.jobs import read_directly
+from masksynth_solvers.discover.write_structure_proof import write_discovery_proof
 from masksynth_solvers.sparse.prove_claim import dimacs_lines
 
 UNIT = Weights(1, 1, 1, "structure")

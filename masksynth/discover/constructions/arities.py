@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.discover.constructions.tree import Tree, tree_of_levels
+from masksynth.discover.constructions.target_trees import Tree, tree_of_levels
 from masksynth.mask.csr import index_in_row, indptr, repeat_index
 from masksynth.mask.typing import Int64Array
 

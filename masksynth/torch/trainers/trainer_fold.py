@@ -11,7 +11,7 @@ import torch
 
 from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.torch.folding.fold import Fold, fold
-from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.folding.fold_report import FoldReport
 from masksynth.torch.trainers.data_order import check_prefix_order, has_one_micro_batch, prefix_loader, step_loader
 from masksynth.torch.trainers.group_order import regrouped_inputs, why_rows_stay_shuffled
 

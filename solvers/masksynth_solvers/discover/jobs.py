@@ -15,8 +15,8 @@ from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure, contexts, prune
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.posets.bit_rows import unpack
+from masksynth_solvers.discover.cheapest_model import ENGINES, Effort
 from masksynth_solvers.discover.clauses import READ, Prices
-from masksynth_solvers.discover.engines import ENGINES, Effort
 from masksynth_solvers.discover.hub_forms import separate_elements
 from masksynth_solvers.discover.hubs import Hubs, encode_hubs
 from masksynth_solvers.discover.layers import Layered, encode_layers
@@ -90,7 +90,7 @@ class JobResult:
 
 
 def run_job(job: Job, engine: str, effort: Effort) -> JobResult:
-    """Run a job by an engine of `masksynth_solvers.discover.engines`; a plain function for pools and clusters.
+    """Run a job by an engine of `masksynth_solvers.discover.cheapest_model`; a plain function for pools and clusters.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
 def _layer_floors(contracts: Contracts, reads: int) -> Iterator[list[tuple[int, int, int]]]:
     """Yield for each number of further positions a bound on prices, which grows.
 
-    A further position that nobody reads and that predicts nothing may go. Of the positions that embed one element,
+    A further position that is never read and that predicts nothing may go. Of the positions that embed one element,
     those that never read are alike, and one of them suffices, for readers and predictions; a blank that never reads
     says nothing. So with x further positions, at least x beside the blanks of targets read something. By count
     ``structure`` each costs a position and a pair. By count ``layer`` it is live when it reads, so it is updated then;

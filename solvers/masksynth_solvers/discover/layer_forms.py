@@ -1,9 +1,9 @@
-"""Forms that some cheapest structure with a mask per layer has, where each read costs and layers are not charged.
+"""Forms that some cheapest structure with a mask per layer has, where reads cost, and updates of a layer do not.
 
 - *News.* q reads k in layer l only if C_{l-1}(k) has an element that C_{l-1}(q) lacks: else the read may go.
-- *Late.* q reads k in layer l < L only if somebody reads q in layer l + 1, or k itself reads in layer l. Else the read
-  may move to layer l + 1: nobody sees q in between, and k has the same context then. (If q reads k in layer l + 1
-  anyway, the read in layer l may go.) Moves end, since layers of reads grow.
+- *Late.* q reads k in layer l < L only if some position reads q in layer l + 1, or k itself reads in layer l. Else the
+  read may move to layer l + 1: no position sees q in between, and k has the same context then. (If q reads k in layer l
+  + 1 anyway, the read in layer l may go.) Moves end, since layers of reads grow.
 
 Among the cheapest structures those in which the layers of reads sum to the most have both forms; symmetries map them
 onto one another, so one of them also has the greatest word (`masksynth_solvers.discover.layers`).

@@ -85,7 +85,7 @@ def encode_families(n: int, sets: int) -> Formula:
 
     Examples
     --------
-    >>> from masksynth_solvers.discover.engines import Effort, by_maxsat
+    >>> from masksynth_solvers.discover.cheapest_model import Effort, by_maxsat
     >>> [by_maxsat(encode_families(4, sets), None, Effort()).price - sets for sets in range(4)]
     [12, 11, 10, 11]
     """

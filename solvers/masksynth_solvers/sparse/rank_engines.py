@@ -9,7 +9,7 @@ import numpy as np
 from masksynth.posets import Relation
 from masksynth.sparse import positions_between
 from masksynth_solvers.sparse.component_task import ComponentTask
-from masksynth_solvers.sparse.symmetry import is_symmetric
+from masksynth_solvers.sparse.symmetry_breaking import is_symmetric
 
 TALL = 0.9
 """A component is tall if this part of its positions lies on one chain ..."""

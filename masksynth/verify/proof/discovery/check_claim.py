@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.compare_formula import compare_clauses
 from masksynth.verify.proof.dimacs import read_formula
 from masksynth.verify.proof.discovery.contract_sets import ContractSets, read_contract_sets
 from masksynth.verify.proof.discovery.gate_formula import gate_clauses
@@ -29,8 +29,8 @@ from masksynth.verify.proof.discovery.hub_formula import hub_clauses, is_separat
 from masksynth.verify.proof.discovery.witness import Witness, check_witness
 from masksynth.verify.proof.formula import Clause
 from masksynth.verify.proof.proof_files import read_json
+from masksynth.verify.proof.proof_report import PartReport, ProofReport
 from masksynth.verify.proof.refutation import check_refutation
-from masksynth.verify.proof.report import PartReport, ProofReport
 
 Small = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Price = Annotated[int, msgspec.Meta(ge=0, le=10**15)]

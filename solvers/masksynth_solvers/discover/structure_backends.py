@@ -12,14 +12,14 @@ from time import time
 
 from masksynth.backends import Limits
 from masksynth.contracts import Contracts
-from masksynth.discover.backends import Outcome
+from masksynth.discover.exact_backends import Outcome
 from masksynth.discover.measure import measure
-from masksynth.discover.search import run_calls
+from masksynth.discover.search_rounds import run_calls
 from masksynth.discover.structure import Structure
 from masksynth.workers.ordered import Call
+from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.clauses import Prices
 from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
-from masksynth_solvers.discover.engines import Effort
 from masksynth_solvers.discover.gates import GateBound, bound_reads
 from masksynth_solvers.discover.jobs import Job, JobResult, list_jobs, price_of, read_directly, run_job
 

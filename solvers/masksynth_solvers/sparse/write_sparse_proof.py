@@ -26,7 +26,7 @@ from masksynth.sparse.reduce import Component, Reduction, list_edges
 from masksynth.sparse.sparse_problem import SparseProblem
 from masksynth_solvers.sparse.path_encoding import encode, encode_layers
 from masksynth_solvers.sparse.prove_claim import Claim, certify, edge_lists, write_lines
-from masksynth_solvers.sparse.symmetry import add_swaps, find_swaps
+from masksynth_solvers.sparse.symmetry_breaking import add_swaps, find_swaps
 from masksynth_solvers.sparse.write_lemmas import Lemmas
 
 FILES = ("problem.json", "relation.npy", "mask.npy")

@@ -12,8 +12,8 @@ from masksynth.discover.structure import Structure
 from masksynth.errors import Unsupported
 
 DISCOVER_BACKENDS = {
-    "cpsat": "masksynth_solvers.discover.backends:CpSat",
-    "maxsat": "masksynth_solvers.discover.backends:MaxSat",
+    "cpsat": "masksynth_solvers.discover.structure_backends:CpSat",
+    "maxsat": "masksynth_solvers.discover.structure_backends:MaxSat",
 }
 """Name -> "module:Class". Other packages register theirs under the entry point group ``masksynth.discover``."""
 GROUP = "masksynth.discover"

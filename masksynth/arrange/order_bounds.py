@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.arrange.forest import find_forest, jump_to_roots
-from masksynth.arrange.measure import check_block_size, column_sizes, row_sizes, sees_itself
+from masksynth.arrange.order_cost import check_block_size, column_sizes, row_sizes, sees_itself
 from masksynth.errors import check_type
 from masksynth.mask import Mask
 from masksynth.mask.algebra import select_table

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 from masksynth.backends import Limits
-from masksynth.discover.improve import Improved, Start, improve
 from masksynth.discover.incumbent import Incumbent
+from masksynth.discover.search_job import Improved, Start, improve
 from masksynth.workers.ordered import Call, Crew
 from masksynth.workers.pool import ExternalPool, LocalPool, PoolOptions
 
