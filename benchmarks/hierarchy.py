@@ -5,6 +5,7 @@ Seconds are CPU seconds of one thread, the least of several rounds: other work o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from time import process_time
 from typing import Any
@@ -118,7 +119,6 @@ def whole_model(tokens: int) -> list[float]:
 
     from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
 
-    torch.set_num_threads(1)
     sizes: Any = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
     model = BertModel(BertConfig(vocab_size=100, max_position_embeddings=tokens, **sizes)).eval()  # type: ignore[no-untyped-call]
     inputs = torch.arange(tokens)[None] % 100
@@ -147,6 +147,7 @@ def _whole_row(tokens: int) -> list[str]:
 
 def measure_hierarchy(max_size: int) -> Result:
     """Measure each method up to ``max_size`` positions and models up to an eighth, each in a process of its own."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # numpy and torch read it in the processes to come
     rows = [_row(size, *method) for size in SIZES if size <= max_size for method in METHODS]
     whole = [_whole_row(tokens) for tokens in LENGTHS if 8 * tokens <= max_size]
     return Result((table(HEAD, rows), table(WHOLE, whole)))

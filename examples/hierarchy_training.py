@@ -50,13 +50,6 @@ class Task(NamedTuple):
     trees: dict[str, Tree | list[Tree]]
 
 
-class Split(NamedTuple):
-    """Samples to train on, and to measure accuracies on, (n,) each."""
-
-    kept: Tensor
-    held: Tensor
-
-
 class Classifier(nn.Module):
     """Two blocks of attention and a network, the mean over the real positions, and a linear layer."""
 
@@ -128,13 +121,7 @@ def topics() -> Task:
 
 
 def quad_tree(side: int, top: int = 0, left: int = 0, row: int = 0) -> Any:
-    """Return the pixels of a square as nested lists: quarters of quarters down to one pixel; ``row`` pixels a row.
-
-    Examples
-    --------
-    >>> quad_tree(4)
-    [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
-    """
+    """Return the pixels of a square as nested lists: quarters of quarters down to one pixel; ``row`` pixels a row."""
     row = row or side
     if side == 1:
         return top * row + left
@@ -159,13 +146,13 @@ def digits() -> Task:
     return Task(tokens, torch.ones_like(tokens, dtype=torch.bool), torch.tensor(images.target), 17, 12, trees)
 
 
-def halves(rows: Tensor, seed: int) -> Split:
-    """Hold out a third of the samples."""
+def divide(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Return samples to train on, and a third that is held out."""
     order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
-    return Split(order[len(order) // 3 :], order[: len(order) // 3])
+    return order[len(order) // 3 :], order[: len(order) // 3]
 
 
-def train(task: Task, arm: str, seed: int, rate: float, split: Split) -> dict[str, Any]:
+def train(task: Task, arm: str, seed: int, rate: float, split: tuple[Tensor, Tensor]) -> dict[str, Any]:
     """Train one model; return the loss of each epoch, and the accuracy on the held-out samples after it."""
     torch.manual_seed(seed)
     kept, held = split
@@ -201,8 +188,8 @@ def train(task: Task, arm: str, seed: int, rate: float, split: Split) -> dict[st
 
 def from_scratch(task: Task, seeds: int) -> dict[str, Any]:
     """Choose the rate of each arm on samples that are not held out, and train it with each seed; arms take turns."""
-    split = halves(torch.arange(len(task.target)), 0)
-    inner = halves(split.kept, 1)
+    split = divide(torch.arange(len(task.target)), 0)
+    inner = divide(split[0], 1)
     trials = [train(task, arm, TUNING_SEED, rate, inner) for rate in RATES for arm in task.trees]
     best = {arm: max((one for one in trials if one["arm"] == arm), key=_last)["rate"] for arm in task.trees}
     runs = []
