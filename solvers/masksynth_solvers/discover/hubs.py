@@ -44,14 +44,14 @@ from masksynth_solvers.discover.clauses import (
     Prices,
     Term,
     add,
+    any_of,
     at_most_one,
     both,
     choose,
     negate,
 )
-from masksynth_solvers.discover.demands import refuse_demands, refuse_expensive_keys
+from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
-from masksynth_solvers.discover.layer_prices import any_of
 from masksynth_solvers.discover.places import BLANK, Places, check_size, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
 
@@ -130,7 +130,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     [False, True]
     """
     refuse_demands(contracts)
-    refuse_expensive_keys(contracts)
+    refuse_dear_keys(contracts)
     places = lay_out(contracts)
     check_size(hubs + len(places.candidates), 1, len(places.tokens))
     model = Hubs(contracts, places, hubs, raw, 0, Formula(), {}, {}, {}, {})
