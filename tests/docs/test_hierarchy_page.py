@@ -55,6 +55,6 @@ def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
 
 
 def test_its_figures_are_there_and_small():
-    for name in ("hierarchy-modules", "hierarchy-histories"):
+    for name in ("hierarchy-modules", "hierarchy-histories", "hierarchy-training"):
         assert f"diagnostics/{name}.svg" in PAGE.read_text(encoding="utf-8")
         assert (DOCS / "diagnostics" / f"{name}.svg").stat().st_size < 100_000

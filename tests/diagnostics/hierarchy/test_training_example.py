@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from statistics import mean
 
@@ -75,6 +76,17 @@ def test_all_tasks_together_took_the_minutes_that_the_page_states():
     assert sum(seconds) < 600
     page = " ".join((DOCS / "hierarchy.md").read_text(encoding="utf-8").split())
     assert "{}, {} and {} CPU seconds".format(*seconds) in page
+
+
+def test_the_picture_shows_the_recorded_curves(tmp_path):
+    spec = importlib.util.spec_from_file_location("diagnostics", DOCS / "diagnostics.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    made = figures.hierarchy_training(tmp_path).read_text(encoding="utf-8")
+    stored = (DOCS / "diagnostics" / "hierarchy-training.svg").read_text(encoding="utf-8")
+    assert made == stored, "run python docs/diagnostics.py hierarchy"
+    for arm in {run["arm"] for name in ("topics", "digits") for run in recorded(name)["runs"]}:
+        assert f'id="{arm}"' in stored
 
 
 @pytest.mark.parametrize("name", NAMES)
