@@ -8,7 +8,7 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Reads, Structure, contexts, live_after, updated_positions
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 
