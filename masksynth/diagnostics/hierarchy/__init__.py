@@ -7,6 +7,7 @@ from masksynth.diagnostics.hierarchy.energies import Energies, energies
 from masksynth.diagnostics.hierarchy.family_trees import FamilyTree, family_tree
 from masksynth.diagnostics.hierarchy.inputs import inputs_of
 from masksynth.diagnostics.hierarchy.modules import module_tree
+from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_mask
 from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree, tree_of_lists
 from masksynth.diagnostics.hierarchy.optimum import Distance, distance
 from masksynth.diagnostics.hierarchy.read_tree import packed_tree, read_tree, tree_of_json
@@ -56,6 +57,7 @@ __all__ = [
     "sight_of",
     "tree_of_json",
     "tree_of_lists",
+    "tree_of_mask",
     "tree_of_parents",
     "windows",
 ]
