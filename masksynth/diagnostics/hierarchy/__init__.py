@@ -21,7 +21,7 @@ from masksynth.diagnostics.hierarchy.tied_attention import (
 )
 from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_parents
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of
-from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, histories, windows
+from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, grid_windows, histories, windows
 from masksynth.diagnostics.statements import Statement
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "distance",
     "energies",
     "family_tree",
+    "grid_windows",
     "hierarchical_attention",
     "histories",
     "inputs_of",

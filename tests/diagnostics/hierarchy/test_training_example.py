@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from examples import hierarchy_training as example
-from examples.hierarchy_training import RATES, _embedded, _judged, digits, from_scratch, quad_tree, topics
+from examples.hierarchy_training import RATES, _embedded, _judged, digits, from_scratch, topics
 from masksynth.diagnostics.hierarchy import Tree, lists_of_tree
 from tests.diagnostics.hierarchy.test_torch import one_thread  # noqa: F401 - a fixture
 from tests.docs.pages import DOCS
@@ -62,7 +62,6 @@ def test_the_command_runs_all_tasks_on_parts_of_their_data(tmp_path, monkeypatch
 
 
 def test_the_quad_tree_has_the_squares_of_the_image():
-    assert quad_tree(4) == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
     trees = digits().trees
     assert lists_of_tree(trees["quad-tree"])[0][0] == [0, 1, 8, 9]
     assert trees["quad-tree of shuffled pixels"].parent.tolist() == trees["quad-tree"].parent.tolist()
