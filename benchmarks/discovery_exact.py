@@ -61,7 +61,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _by_layers(max_size: int, limit: float) -> Table:
-    """Return E(n, L) with all that found and proved it; raise if two roads differ."""
+    """Return E(n, L) with all that found and proved it; raise if two methods differ."""
     rows = []
     pairs = [(n, layers) for n, layers in LAYERED if n <= max_size]
     gates = {n: bound_reads(leave_one_out(n=n), Effort(limit)) for n in {n for n, _ in pairs}}

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from masksynth.tasks import Instance, Node, Prediction, Task, TaskFamily
-from masksynth.tasks.model import Rows
+from masksynth.tasks.task import Rows
 
 
 def token_nodes(first: int, last: int, position: int | None = None) -> tuple[Node, ...]:

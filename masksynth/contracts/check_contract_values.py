@@ -8,7 +8,7 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import canonical_texts, shown
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 if TYPE_CHECKING:
     from masksynth.contracts.model import Contracts, Elements

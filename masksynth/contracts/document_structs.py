@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from masksynth.contracts.model import Count, Masks, Place
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 Metric = Literal["chebyshev", "manhattan"]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Reads, Structure, contexts, live_after, updated_positions
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 
@@ -43,7 +43,7 @@ def measure(structure: Structure, contracts: Contracts) -> Sizes:
     """Return the sizes of a pruned structure and its cost by the weights of its contracts.
 
     With ``count: structure`` the cost is position x N + pair x edges. With ``count: layer`` it is the sum over layers
-    of position x updated + kv x (read without being updated) + pair x reads; one mask is charged in each of L layers.
+    of position x updated + kv x (read without being updated) + pair x reads; one mask is counted in each of L layers.
     """
     updated = updated_positions(structure, contracts.masks)
     edges = sum(len(reads.query) for reads in structure.reads)

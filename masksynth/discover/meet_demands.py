@@ -1,9 +1,9 @@
 """Add reads to a structure until it meets the demands of its contracts.
 
-Reads by a target in the last layer harm nobody, for nobody reads it afterwards. There a read of an element's raw
-position meets ``direct``, ``hops`` and ``bandwidth``; for ``mixed`` a target reads states of several elements: those
-that are there, blanks of other targets that read some elements in the first layer, or registers. The demands are met,
-not necessarily at the least cost.
+Reads by a target in the last layer change no other context, since it is not read afterwards. There a read of an
+element's raw position meets ``direct``, ``hops`` and ``bandwidth``; for ``mixed`` a target reads states of several
+elements: those that are there, blanks of other targets that read some elements in the first layer, or registers. The
+demands are met, not necessarily at the least cost.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class _Extended:
                     yield sum(1 << member for member in chosen)
 
     def _idle(self, target: int, bits: int) -> Iterator[int]:
-        """Yield the blanks of other targets that nobody reads and that may hold a set, one that ``target`` may read."""
+        """Yield the unread blanks of other targets that may hold a set, one that ``target`` may read."""
         for other, host in enumerate(self.target):
             held = self._before_last(host) | bits
             is_blank = self.element[host] < 0 and self.target.count(host) == 1

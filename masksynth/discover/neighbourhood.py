@@ -166,7 +166,7 @@ def cover_again(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
 
 
 def cover_exactly(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
-    """Cover some of the nodes anew by CP-SAT, all at once; gates that nobody else reads are charged to them."""
+    """Cover some of the nodes anew by CP-SAT, all at once; gates that no other node reads are part of their cost."""
     circuit = editor.circuit
     listed = sorted(node for node in nodes if len(circuit.inputs[node]) > 1)
     window = set(rng.sample(listed, min(WINDOW, len(listed))))

@@ -110,7 +110,7 @@ def price_of(contracts: Contracts) -> Price:
     """Return the function that estimates what a circuit costs as a structure.
 
     With a mask per layer, counted as a structure, sets are held in positions that are there anyway, so its edges count.
-    With one mask each gate is a position. Where updates are charged, gates are placed as late as possible.
+    With one mask each gate is a position. Where the cost counts updates, gates are placed as late as possible.
     """
     weights = contracts.weights
     if contracts.masks == "layered" and weights.count == "structure":

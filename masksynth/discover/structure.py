@@ -12,7 +12,7 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.contracts.model import Masks
-from masksynth.mask.csr import distinct, run_starts
+from masksynth.mask.equal_values import distinct, run_starts
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 Row = dict[str, list[str]]
 Weight = Annotated[float, msgspec.Meta(description="a finite number; negative and zero are valid")]

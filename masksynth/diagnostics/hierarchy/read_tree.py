@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists, tree_of_parents
+from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_parents
 from masksynth.errors import InvalidInstance
 from masksynth.mask.csr import row_of_entry
 from masksynth.mask.typing import Int64Array

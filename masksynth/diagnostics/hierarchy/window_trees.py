@@ -26,7 +26,7 @@ def windows(size: int, branching: Sequence[int] = BRANCHING) -> Tree:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree
     >>> lists_of_tree(windows(7, (2, 2)))
     [[[0, 1], [2, 3]], [[4, 5], [6]]]
     """
@@ -60,7 +60,7 @@ def histories(size: int, window: int) -> Tree:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree
     >>> lists_of_tree(histories(5, 2))
     [[[0, 1], 2, 3], 4]
     """

@@ -14,7 +14,8 @@ import numpy as np
 from masksynth.discover.constructions.events import Events
 from masksynth.discover.constructions.target_trees import Tree
 from masksynth.discover.structure import Structure, prune
-from masksynth.mask.csr import index_in_row, repeat_index, run_starts
+from masksynth.mask.csr import index_in_row, repeat_index
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -73,9 +72,7 @@ class Fold:
     def __enter__(self) -> Fold:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -176,7 +173,7 @@ class Fold:
         return result
 
     def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note whether the loss reads pads, which a merged call does not have, and whether nobody asks for a cache."""
+        """Note whether the loss reads pads, which a merged call does not have, and whether no cache is asked for."""
         if not self._is_bypassed:
             named = name_arguments(inspect.signature(module.forward), args, kwargs)
             self._thread.reads_pads = reads_pads(named)

@@ -10,8 +10,8 @@ from typing import Any
 from masksynth.contracts.model import Contracts
 from masksynth.errors import WrongAnswer
 from masksynth.tasks.canonical import canonical, canonical_texts, shown
+from masksynth.tasks.instance import Instance
 from masksynth.tasks.instance_files import load
-from masksynth.tasks.model import Instance
 from masksynth.verify.check_folder import read_answer, verify_folder
 from masksynth.verify.discovery.check_contracts import verify_contracts
 from masksynth.verify.discovery.check_record import check_bound, check_figures, read_figures

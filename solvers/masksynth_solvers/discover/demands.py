@@ -54,13 +54,13 @@ def refuse_demands(contracts: Contracts) -> None:
 
 
 def refuse_dear_keys(contracts: Contracts) -> None:
-    """Raise Unsupported where an update is cheaper than keys and values alone, and both are charged.
+    """Raise Unsupported where an update is cheaper than keys and values alone, and the cost counts both.
 
     A token that reads an empty blank then is updated and costs less; no formula has reads that bring nothing.
     """
     weights = contracts.weights
     if weights.count == "layer" and weights.kv > weights.position:
-        raise Unsupported("exact searches need kv <= position where layers are charged; use --backend search")
+        raise Unsupported("exact searches need kv <= position where the cost counts layers; use --backend search")
 
 
 def add_demands(layered: Layered) -> None:

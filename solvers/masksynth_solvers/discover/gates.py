@@ -13,8 +13,8 @@ gates; a blank one r - 1.)
 
 Variables: ``gate g k``: gate g reads node k (the elements, then the gates before g); ``holds g e``; ``out t k``.
 
-What is left out, without loss, since smaller numbers of gates are refuted before: gates that nobody uses; gates one of
-whose inputs holds the other; orders and namings (`masksynth_solvers.discover.rows`).
+What is left out, without loss, since smaller numbers of gates are refuted before: unread gates; gates one of whose
+inputs holds the other; orders and namings (`masksynth_solvers.discover.rows`).
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
 def _layer_floors(contracts: Contracts, reads: int) -> Iterator[list[tuple[int, int, int]]]:
     """Yield for each number of further positions a bound on prices, which grows.
 
-    A further position that nobody reads and that predicts nothing may go. Of the positions that embed one element,
+    A further position that is never read and that predicts nothing may go. Of the positions that embed one element,
     those that never read are alike, and one of them suffices, for readers and predictions; a blank that never reads
     says nothing. So with x further positions, at least x beside the blanks of targets read something, less one for each
     element that none needs but further positions may embed. By count

@@ -1,4 +1,4 @@
-"""What a structure is charged for where every layer counts: positions updated, positions only read, and pairs.
+"""Terms of a cost that counts every layer: positions updated, positions only read, and pairs.
 
 As `masksynth.discover.measure`: a position is live after a layer if it is predicted at or read later by what is live;
 updated in a layer if live after it and it has read another position by then; kept if it is read in a layer without
@@ -41,7 +41,7 @@ def charge_layers(layered: Layered) -> int:
 
 
 def _charge(formula: Formula, term: Term, price: int, kind: int, row: int, q: int) -> None:
-    """Charge a price if a term is true."""
+    """Add a price that is paid if a term is true."""
     if term is not False and price:
         add(formula, negate(term), choose(formula, kind, row, q, price=price))
 
@@ -52,7 +52,7 @@ def _add_live(layered: Layered, rows: list[int]) -> dict[tuple[int, int], Term]:
     live: dict[tuple[int, int], Term] = {}
     for q in range(size):
         live[rows[-1], q] = any_of(formula, [here for (_, at), here in layered.place.items() if at == q], "live", 0, q)
-    if layered.contracts.masks == "one":  # nobody reads what is not live, so what is read is live
+    if layered.contracts.masks == "one":  # what is not live is never read, so what is read is live
         for q in range(size):
             readers = [layered.read[1, r, q] for r in range(size) if (1, r, q) in layered.read]
             live[1, q] = any_of(formula, [live[1, q], *readers], "live", 1, q)

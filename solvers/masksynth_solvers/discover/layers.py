@@ -8,8 +8,8 @@ Variables, by name
 4. ``embed q e``      a further position embeds e,
 5. ``context l q e``  e is in C_l(q); ``via l q k e``: by way of k,
 6. ``closure q e``    one mask: implied if e reaches q at any depth,
-7. ``live l q``, ``mixed l q``, ``update l q``, ``kept l q``  what a layer is charged for (`masksynth_solvers.discover.
-   charges`).
+7. ``live l q``, ``mixed l q``, ``update l q``, ``kept l q``  what the cost of a layer counts
+   (`masksynth_solvers.discover.layer_prices`).
 
 Clauses: context l q e iff context l-1 q e or some via l q k e, which is read l q k and context l-1 k e. A target has
 its need at layer L and nothing hidden there (one mask: in the closure, which is any set of facts closed under reads, so
@@ -18,9 +18,9 @@ it holds at any depth).
 What is left out, without loss
 
 - reads, in layer 1 of a mask per layer, of what embeds nothing: they bring nothing;
-- reads in the last layer by what predicts nothing: nobody sees them; further positions that nobody reads;
+- reads in the last layer by what predicts nothing: no position sees them; further positions that are never read;
 - contexts with an element that the only target of a position hides: at L, hence before;
-- of structures that differ by a symmetry, all but those whose word of reads is greatest (`symmetry`);
+- of structures that differ by a symmetry, all but those whose word of reads is greatest (`contract_symmetries`);
 - reads that bring nothing new or may wait (`masksynth_solvers.discover.layer_forms`).
 """
 

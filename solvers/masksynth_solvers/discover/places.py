@@ -65,7 +65,7 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
     """Return the positions of structures with exactly ``extra`` further positions.
 
     Every element that some target needs is embedded somewhere, and an element that none needs nowhere: without it,
-    contexts shrink by what nobody needs; but a demand ``mixed`` counts it, and further positions then may embed it.
+    contexts shrink by what no target needs; but a demand ``mixed`` counts it, and further positions then may embed it.
     Each target has a blank of its own, or shares one of its position id; it is then named after the first target there,
     those with placement ``query`` before others. A target with placement ``any`` may be predicted where an element of
     its need is embedded.
@@ -74,7 +74,7 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
     ----------
     contracts : Contracts
     extra : int
-        Number of further positions, each of which embeds any element or nothing. Positions that nobody reads and that
+        Number of further positions, each of which embeds any element or nothing. Positions that are never read and that
         predict nothing are never worth having, so each is read.
 
     Examples

@@ -337,3 +337,31 @@ def test_arrays_in_an_npz_by_the_same_names(tmp_path):
     arrays = {f"layer.{name}.weight": rng.normal(size=(6, 6)) for name in ("query", "key")}
     np.savez(tmp_path / "weights.npz", **arrays)
     assert diagnose_weights(tmp_path / "weights.npz").symmetry == diagnose_weights(arrays).symmetry
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/model.safetensors", "/etc/passwd", "a/../../model.safetensors", "C:\\model", "."]
+)
+def test_an_index_does_not_lead_out_of_its_folder(name, tmp_path):
+    (tmp_path / "other").mkdir()
+    save_file({f"layer.{part}.weight": torch.eye(4) for part in ("query", "key")}, tmp_path / "other/model.safetensors")
+    (tmp_path / "model").mkdir()
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"layer.query.weight": name}}))
+    with pytest.raises(InvalidInstance, match=r"has .* in its weight_map, which is not in the folder of the index"):
+        diagnose_weights(tmp_path / "model")
+
+
+def test_shards_are_read_through_the_links_of_a_cache(tmp_path):
+    """As the hub's cache has them: a snapshot is a folder of symbolic links to files named after their content."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1f"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    places = {}
+    for number, part in enumerate(("query", "key")):
+        save_file({f"layer.{part}.weight": torch.eye(4)}, blobs / str(number))
+        (snapshot / f"model-{number}.safetensors").symlink_to(Path("..", "..", "blobs", str(number)))
+        places[f"layer.{part}.weight"] = f"model-{number}.safetensors"
+    (blobs / "index").write_text(json.dumps({"weight_map": places}))
+    (snapshot / "model.safetensors.index.json").symlink_to(Path("..", "..", "blobs", "index"))
+    assert diagnose_weights(snapshot).symmetry == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Least charges where every layer is paid for (theorems 4 to 7 of ``docs/discovery.md``)."""
+"""Lower bounds on a cost that counts every layer (theorems 4 to 7 of ``docs/discovery.md``)."""
 
 from __future__ import annotations
 
