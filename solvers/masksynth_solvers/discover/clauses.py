@@ -9,7 +9,8 @@ from math import gcd, lcm
 
 from masksynth.contracts.model import Weights
 from masksynth.errors import Unsupported
-from masksynth_solvers.sparse.path_encoding import Formula, at_most
+from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.totalizer import at_most
 
 Term = int | bool
 """A literal, or a constant."""
