@@ -1,6 +1,7 @@
 """Simulate tokens as particles that attention moves, for any mask (arXiv 2411.04990)."""
 
 from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
+from masksynth.diagnostics.clustering.clustering_record import Clustering, Curve
 from masksynth.diagnostics.clustering.comparison import Row, compare, prefix_mask, row_of, window_mask
 from masksynth.diagnostics.clustering.conditions import Compared, Verdict, captures_all, enough, stays, stays_until
 from masksynth.diagnostics.clustering.counts import (
@@ -11,7 +12,7 @@ from masksynth.diagnostics.clustering.counts import (
     parking,
     parking_constant,
 )
-from masksynth.diagnostics.clustering.diagnosis import Clustering, Curve, diagnose
+from masksynth.diagnostics.clustering.diagnosis import diagnose
 from masksynth.diagnostics.clustering.hemispheres import in_hemisphere
 from masksynth.diagnostics.clustering.interaction import (
     energy,
@@ -23,16 +24,18 @@ from masksynth.diagnostics.clustering.interaction import (
     two_tokens_time,
 )
 from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarity
+from masksynth.diagnostics.clustering.limit_statement import Statement
 from masksynth.diagnostics.clustering.model_heads import Head, HeadSpectrum, head_spectra, read_head
 from masksynth.diagnostics.clustering.root_groups import Group
-from masksynth.diagnostics.clustering.roots import FIXED, Following, following, parts
+from masksynth.diagnostics.clustering.roots import FIXED, Down, Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask
 from masksynth.diagnostics.clustering.setting import Setting
 from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
-from masksynth.diagnostics.clustering.statements import MEANING, PROVED, Law, Statement, law_of, meaning, statement
+from masksynth.diagnostics.clustering.statements import MEANING, PROVED, meaning, statement
 from masksynth.diagnostics.clustering.token_states import token_states
 from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS, Spectrum, conjectured_limit, value_spectrum
 from masksynth.diagnostics.clustering.vector_field import Weights, weights
+from masksynth.diagnostics.clustering.weight_laws import Law, Top, law_of
 
 __all__ = [
     "CONFIGURATIONS",
@@ -42,6 +45,7 @@ __all__ = [
     "Clustering",
     "Compared",
     "Curve",
+    "Down",
     "Following",
     "Group",
     "Head",
@@ -52,6 +56,7 @@ __all__ = [
     "Setting",
     "Spectrum",
     "Statement",
+    "Top",
     "Verdict",
     "Weights",
     "angles",

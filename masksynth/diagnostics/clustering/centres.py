@@ -12,6 +12,8 @@ from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 
 DIGITS = 1e-8
 """Squared distances above this keep eight digits when they are computed as 2 - 2 <x, y>."""
+AT_ONCE = 2**20
+"""Pairs of points that are compared at once, where there are several times."""
 
 
 def check_points(points: Float64Array) -> None:
@@ -121,11 +123,11 @@ def captured(
 
     Parameters
     ----------
-    points : (s, n, d)
-        Where the positions are.
-    centres : (s, n, d)
+    points : (s, ..., n, d)
+        Where the positions are; the axes between may be times.
+    centres : (s, ..., n, d)
         Where each position would be as a centre: ``points`` for centres that move, the start for centres that are
-        fixed.
+        fixed. An axis between may be 1.
     kept : (s, n) bool
         Which positions are centres.
     radius : float
@@ -135,7 +137,7 @@ def captured(
 
     Returns
     -------
-    (s,) float64
+    (s, ...) float64
 
     Notes
     -----
@@ -154,25 +156,31 @@ def captured(
     return np.array(shares)
 
 
-def _share(points: Float64Array, centres: Float64Array, kept: BoolArray, near: float, sees: BoolArray | None) -> float:
+def _share(
+    points: Float64Array, centres: Float64Array, kept: BoolArray, near: float, sees: BoolArray | None
+) -> Float64Array:
+    """Return the share for one start, (...), from points and centres (..., n, d)."""
     which = np.flatnonzero(kept)
-    close = _close(points, centres[which], near)
+    if points.ndim > 2 and points[..., 0].size * len(which) > AT_ONCE:
+        every = np.broadcast_to(centres, points.shape)
+        return np.array([_share(*parts, kept, near, sees) for parts in zip(points, every, strict=True)])
+    close = _close(points, centres[..., which, :], near)
     if sees is not None:
         close &= sees[:, which]
-    return float(close.any(axis=1).mean())
+    return np.asarray(close.any(axis=-1).mean(axis=-1), np.float64)
 
 
 def _close(points: Float64Array, others: Float64Array, near: float) -> BoolArray:
-    """Return whether |x - y|^2 <= near, (n, m).
+    """Return whether |x - y|^2 <= near, (..., n, m).
 
     Computed by products of unit vectors, or by differences where products would lose digits.
     """
     if near > DIGITS:
-        return np.asarray(points @ others.T >= 1 - near / 2)
-    result = np.zeros((len(points), len(others)))
-    for axis in range(points.shape[1]):
-        result += (points[:, axis, None] - others[None, :, axis]) ** 2
-    return result <= near
+        return np.asarray(points @ others.swapaxes(-1, -2) >= 1 - near / 2)
+    square = np.zeros((*np.broadcast_shapes(points.shape[:-1], (*others.shape[:-2], 1)), others.shape[-2]))
+    for axis in range(points.shape[-1]):
+        square += (points[..., :, None, axis] - others[..., None, :, axis]) ** 2
+    return np.asarray(square <= near)
 
 
 def clusters(points: Float64Array, angle: float) -> Int64Array:
@@ -199,26 +207,57 @@ def clusters(points: Float64Array, angle: float) -> Int64Array:
     """
     check_points(points)
     near = square_of_chord(angle)
+    if points.shape[-1] == 2:
+        return np.asarray(np.maximum((_gaps_on_circle(points) > near).sum(axis=-1), 1), np.int64)
     flat = points.reshape(-1, *points.shape[-2:])
-    count = _on_circle if flat.shape[-1] == 2 else _on_sphere
-    return np.array([count(each, near) for each in flat], np.int64).reshape(points.shape[:-2])
+    return np.array([_labels(each, near).max() + 1 for each in flat], np.int64).reshape(points.shape[:-2])
 
 
-def _on_circle(points: Float64Array, near: float) -> int:
-    """Count clusters on the circle by the gaps between neighbours in order of angle, cyclically."""
-    order = points[np.argsort(np.arctan2(points[:, 1], points[:, 0]))]
-    gaps = order - np.roll(order, 1, axis=0)
-    return max(1, int((np.einsum("ij,ij->i", gaps, gaps) > near).sum()))
+def least_gap(points: Float64Array, angle: float) -> float:
+    """Return the least angle between positions of two different clusters, as ``clusters`` counts them.
+
+    Infinite where there is one cluster.
+
+    Parameters
+    ----------
+    points : (n, d) float64
+        Unit vectors.
+    angle : float
+
+    Examples
+    --------
+    >>> turn = np.array([0.0, 0.09, 0.18, 1.18])
+    >>> round(least_gap(np.stack([np.cos(turn), np.sin(turn)], axis=-1), 0.1), 12)
+    1.0
+    """
+    check_points(points)
+    near = square_of_chord(angle)
+    if points.shape[-1] == 2:
+        apart = _gaps_on_circle(points)
+        apart = apart[apart > near] if (apart > near).sum() > 1 else apart[:0]
+    else:
+        labels = _labels(points, near)
+        apart = (2 - 2 * points @ points.T)[labels[:, None] != labels]
+    return float(2 * np.arcsin(np.sqrt(apart.min() / 4))) if len(apart) else np.inf
 
 
-def _on_sphere(points: Float64Array, near: float) -> int:
-    """Count clusters on the sphere by breadth-first search from one member of each; every row is read once."""
-    close, left, count = _close(points, points, near), np.ones(len(points), bool), 0
+def _gaps_on_circle(points: Float64Array) -> Float64Array:
+    """Return the squared chords between neighbours in order of angle, cyclically: (..., n) from (..., n, 2)."""
+    order = np.argsort(np.arctan2(points[..., 1], points[..., 0]), axis=-1)
+    ordered = np.take_along_axis(points, order[..., None], axis=-2)
+    gaps = ordered - np.roll(ordered, 1, axis=-2)
+    return np.asarray(np.einsum("...i,...i->...", gaps, gaps), np.float64)
+
+
+def _labels(points: Float64Array, near: float) -> Int64Array:
+    """Number the clusters of points by breadth-first search from one member of each; every row is read once."""
+    close, labels, count = _close(points, points, near), np.full(len(points), -1), 0
     for first in range(len(points)):
-        count += bool(left[first])
-        front = np.array([first]) if left[first] else np.zeros(0, np.intp)
-        left[front] = False
+        if labels[first] >= 0:
+            continue
+        front = np.array([first])
         while front.size:
-            front = np.flatnonzero(close[front].any(axis=0) & left)
-            left[front] = False
-    return count
+            labels[front] = count
+            front = np.flatnonzero(close[front].any(axis=0) & (labels < 0))
+        count += 1
+    return labels

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from masksynth.diagnostics.clustering.diagnosis import Clustering, diagnose
+from masksynth.diagnostics.clustering.clustering_record import Clustering
+from masksynth.diagnostics.clustering.diagnosis import Run, diagnose_run
 from masksynth.diagnostics.clustering.roots import FIXED
 from masksynth.diagnostics.clustering.statements import CERTAINTIES
 from masksynth.errors import InvalidInstance
@@ -48,12 +50,16 @@ class Row:
     known: Mapping[str, int]
 
 
-def compare(masks: Mapping[str, Mask], **options: Any) -> dict[str, Clustering]:
+def compare(
+    masks: Mapping[str, Mask], progress: Callable[[str, int, int], None] = lambda name, done, of: None, **options: Any
+) -> dict[str, Clustering]:
     """Diagnose several masks from the same random starts; start s of n positions is the first n of any longer one.
 
     Parameters
     ----------
     masks : mapping of names to Mask
+    progress : callable
+        Told the name of a mask, and how many starts of how many are done.
     **options
         Of ``diagnose``.
 
@@ -74,7 +80,8 @@ def compare(masks: Mapping[str, Mask], **options: Any) -> dict[str, Clustering]:
     """
     if not masks:
         raise InvalidInstance("expected masks, got none", "")
-    return {name: diagnose(mask, **options) for name, mask in masks.items()}
+    run = Run(**options)
+    return {name: diagnose_run(mask, run, partial(progress, name)) for name, mask in masks.items()}
 
 
 def row_of(name: str, result: Clustering) -> Row:

@@ -2,135 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.diagnostics.clustering.centres import captured, clusters, renyi_centres, strong_centres
+from masksynth.diagnostics.clustering.clustering_record import Clustering, curve
 from masksynth.diagnostics.clustering.counts import expected_renyi_circle, expected_strong, expected_strong_of_law
-from masksynth.diagnostics.clustering.interaction import check_beta
-from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarity
-from masksynth.diagnostics.clustering.root_groups import Group, groups, statements_of
+from masksynth.diagnostics.clustering.interaction import check_beta, two_tokens_time
+from masksynth.diagnostics.clustering.observations import ANGLE, First, Observed, Plan, observe
+from masksynth.diagnostics.clustering.root_groups import groups, partition
 from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
-from masksynth.diagnostics.clustering.setting import (
-    Setting,
-    check_distance,
-    fields_of_setting,
-    given_start,
-    given_weights,
-)
-from masksynth.diagnostics.clustering.simulate import trajectories
-from masksynth.diagnostics.clustering.statements import law_of
-from masksynth.diagnostics.clustering.value_spectrum import Spectrum, spectrum_record
-from masksynth.diagnostics.clustering.vector_field import Weights
+from masksynth.diagnostics.clustering.setting import Setting, check_distance, given_weights, starts_of
+from masksynth.diagnostics.clustering.value_spectrum import leading_space, value_spectrum
+from masksynth.diagnostics.clustering.weight_laws import law_of
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self, is_causal
-from masksynth.mask.typing import AnyArray, BoolArray, Float64Array
+from masksynth.mask.typing import Float64Array
 
-ANGLE = float(np.arccos(0.999))
-"""Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
 MOMENTS = 61
 SHOWN = 256
 """Maximum number of positions whose paths a record keeps for a picture."""
 LONGEST = 100_000.0
 """Longest time; even at rest steps cannot grow beyond a few units."""
+LAW = 20_000
+"""Largest number of given points whose law is taken for the expected number of centres."""
+EXPONENT = 600.0
+"""Largest exponent of a time that is computed."""
+NAMES = ("renyi", "renyi fixed", "strong", "strong fixed")
+"""Captures as ``Observed.captured`` orders them."""
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Summarise a number over the recorded times: mean, 10th and 90th percentile over seeds."""
+class Run(NamedTuple):
+    """How the positions of a mask are moved; fields as the parameters of ``diagnose``."""
 
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Clustering:
-    """Result of simulating the particle system of a mask from several starts.
-
-    Parameters
-    ----------
-    positions, pairs : int
-    empty, without_self : int
-        Rows that see nothing, and rows that see others but not themselves.
-    parts : int
-        Into how many the mask falls that see nothing of one another.
-    beta, dim, seeds, seed, time : numbers
-        How it was run.
-    delta, radius, angle : float
-        Distance of centres (4 / sqrt(beta)), what a centre captures (delta / 4), what joins two positions to a cluster.
-    causal : bool
-        Whether the mask is the causal one, to which the expected numbers apply.
-    times : tuple of float
-    clusters : Curve
-    centres, strong : float or None
-        Renyi and strong Renyi centres of the starts, the mean over seeds; None where delta exceeds pi.
-    expected_strong, expected_renyi : float or None
-        Their expected numbers for the causal mask; the second on a circle without room left, where there are as many
-        positions. None elsewhere.
-    captured : tuple of (str, Curve)
-        Share of positions within ``radius`` of a centre: ``renyi``, ``strong`` as they move, ``renyi fixed``, ``strong
-        fixed`` where they began. Empty where delta exceeds pi.
-    groups : tuple of Group
-        Largest first.
-    paths : (n, moments, dim) nested tuples or None
-        The first seed's trajectories, for a picture.
-    setting : str
-        Where Q, K, V and the starts are from; empty for Q = K = V = I and random starts.
-    value : Spectrum or None
-        Eigenvalues of V, None for V = I.
-    similarity : Curve or None
-        Mean inner product of two different positions over time: 1 is complete collapse.
-    lasting : tuple of Lasting or None
-        Of each start the state of several clusters that lasts longest, on a logarithmic scale of time.
-    first_centres : tuple of (str, tuple of int)
-        Positions that are Renyi and strong centres of the first start.
-    to_leading : tuple of float or None
-        Over time, for V other than I: the mean angle between a token and L, the span of the leading eigenvectors of V.
-    """
-
-    positions: int
-    pairs: int
-    empty: int
-    without_self: int
-    parts: int
-    beta: float
-    dim: int
-    seeds: int
-    seed: int
-    time: float
-    delta: float
-    radius: float
-    angle: float
-    causal: bool
-    times: tuple[float, ...]
-    clusters: Curve
-    centres: float | None
-    strong: float | None
-    expected_strong: float | None
-    expected_renyi: float | None
-    captured: tuple[tuple[str, Curve], ...]
-    groups: tuple[Group, ...]
-    paths: tuple[Any, ...] | None = None
-    setting: str = ""
-    value: Spectrum | None = None
-    to_leading: tuple[float, ...] | None = None
-    similarity: Curve | None = None
-    lasting: tuple[Lasting | None, ...] = ()
-    first_centres: tuple[tuple[str, tuple[int, ...]], ...] = ()
-
-    def record(self) -> dict[str, Any]:
-        """Return the fields as JSON values, ``captured`` by name, and what is known: ``meaning``, ``statements``."""
-        result = asdict(self)
-        result["captured"] = dict(result["captured"])
-        result["value"] = None if self.value is None else spectrum_record(self.value)
-        meaning = {group.status: group.meaning for group in reversed(self.groups)}
-        return {**result, "meaning": meaning, "statements": statements_of(self.groups)}
+    beta: float = 9.0
+    dim: int = 3
+    seeds: int = 8
+    time: float = 100.0
+    seed: int = 0
+    paths: bool = False
+    setting: Setting | None = None
 
 
 def diagnose(
@@ -177,32 +92,65 @@ def diagnose(
     >>> found.clusters.mean[-1], [(group.status, group.roots, group.gathered[-1]) for group in found.groups]
     (1.0, [('chain', (0,), 1.0), ('fixed', (), 1.0)])
     """
-    check_beta(beta, 1e-12)
-    if not 0 < time <= LONGEST:
-        raise InvalidInstance(f"expected 0 < time <= {LONGEST:,.0f}, got {time:g}", "")
-    result = following(mask)
-    times = np.expm1(np.linspace(0, np.log1p(time), MOMENTS))
-    times[-1] = time
-    start, given = given_start(setting, mask, dim, seeds, seed), given_weights(setting, dim)
-    check_distance(given, time)
-    x = _moved(mask, start, times, beta, given)
-    counts = clusters(x, ANGLE)
+    return diagnose_run(mask, Run(beta, dim, seeds, time, seed, paths, setting))
+
+
+def diagnose_run(mask: Mask, run: Run, progress: Callable[[int, int], None] = lambda done, of: None) -> Clustering:
+    """Diagnose a mask, and say after each batch of starts how many are done, of how many.
+
+    Raises
+    ------
+    InvalidInstance, Unsupported
+        As ``diagnose``.
+    """
+    check_beta(run.beta, 1e-12)
+    if not 0 < run.time <= LONGEST:
+        raise InvalidInstance(f"expected 0 < time <= {LONGEST:,.0f}, got {run.time:g}", "")
+    given = given_weights(run.setting, run.dim)
+    check_distance(given, run.time)
+    start, seeds = starts_of(run.setting, mask, run.dim, run.seeds, run.seed)
+    plan = _plan(mask, run)
+    seen, first = observe(plan, seeds, start, progress)
+    fixed = run.setting is not None and run.setting.start is not None
     return Clustering(
-        beta=float(beta),
-        dim=dim,
-        seeds=len(start),
-        seed=seed,
-        time=float(time),
+        beta=float(run.beta),
+        dim=run.dim,
+        seeds=seeds,
+        seed=run.seed,
+        time=float(run.time),
         angle=ANGLE,
-        times=tuple(times.tolist()),
-        clusters=curve(counts.T),
-        groups=groups(x, times, result, ANGLE, law_of(beta, given)),
-        paths=_nested(np.round(x[0, :, :SHOWN].transpose(1, 0, 2), 4).tolist()) if paths else None,
-        similarity=curve(similarity(x).T),
-        lasting=tuple(lasting(each, times) for each in counts),
+        times=tuple(plan.times.tolist()),
+        clusters=curve(seen.clusters.T),
+        groups=groups(plan.parts, plan.times, seen.gap, seen.gathered, seen.hemispheres),
+        paths=_nested(np.round(first.x[:, :SHOWN].transpose(1, 0, 2), 4).tolist()) if run.paths else None,
+        similarity=curve(seen.similarity.T),
+        start_given=fixed,
         **_of_mask(mask),
-        **_of_centres(mask, x, result, float(4 / np.sqrt(beta)), setting is not None and setting.start is not None),
-        **fields_of_setting(setting, given, x),
+        **_of_centres(plan, seen, first),
+        **_expected(plan, run, start(0, seeds) if fixed else None),
+        **_of_lasting(plan, run, seen),
+        **_of_setting(plan, run, seen),
+    )
+
+
+def _plan(mask: Mask, run: Run) -> Plan:
+    """Return what moves the positions, and what is observed."""
+    found = following(mask)
+    given = given_weights(run.setting, run.dim)
+    times = np.expm1(np.linspace(0, np.log1p(run.time), MOMENTS))
+    times[-1] = run.time
+    named = run.setting is not None and run.setting.value is not None
+    return Plan(
+        mask=mask,
+        found=found,
+        parts=partition(found, law_of(run.beta, given), given.value),
+        times=times,
+        beta=float(run.beta),
+        given=given,
+        delta=float(4 / np.sqrt(run.beta)),
+        order=scan_order(mask, found),
+        space=leading_space(given.value) if named else None,
+        configuration=value_spectrum(given.value).configuration if named else "",
     )
 
 
@@ -218,34 +166,67 @@ def _of_mask(mask: Mask) -> dict[str, Any]:
     }
 
 
-def _of_centres(mask: Mask, x: Float64Array, result: Following, delta: float, given: bool) -> dict[str, Any]:
-    """Return the fields about centres at distance delta; ``given`` says that starts are not random."""
-    order = scan_order(mask, result)
-    sees = result.sees[np.ix_(order, order)]
-    kept = _centres(x[:, 0, order], delta, sees) if delta <= np.pi else {}
-    means = {name: float(which.sum(axis=1).mean()) for name, which in kept.items()}
-    expected = kept and mask == causal_mask(mask.size)
+def _of_centres(plan: Plan, seen: Observed, first: First) -> dict[str, Any]:
+    """Return the fields about centres at distance delta."""
+    some = plan.delta <= np.pi
+    means = seen.centres.mean(axis=0).tolist()
+    captured = tuple((name, curve(seen.captured[:, :, number].T)) for number, name in enumerate(NAMES))
+    places = (tuple(np.flatnonzero(which).tolist()) for which in first.centres)
     return {
-        "delta": delta,
-        "radius": delta / 4,
-        "centres": means.get("renyi"),
-        "strong": means.get("strong"),
-        "expected_strong": _expected_strong(delta, x[:, 0], given) if expected else None,
-        "expected_renyi": _expected_renyi(delta, mask.size) if expected and x.shape[3] == 2 and not given else None,
-        "captured": _captures(x[:, :, order], kept, delta / 4, sees),
-        "first_centres": tuple((name, _places(order[which[0]])) for name, which in kept.items()),
+        "delta": plan.delta,
+        "radius": plan.delta / 4,
+        "centres": means[0] if some else None,
+        "strong": means[1] if some else None,
+        "captured": captured if some else (),
+        "first_centres": tuple(zip(("renyi", "strong"), places, strict=True)) if some else (),
     }
 
 
-def _places(positions: NDArray[np.intp]) -> tuple[int, ...]:
-    return tuple(sorted(positions.tolist()))
+def _expected(plan: Plan, run: Run, given: Float64Array | None) -> dict[str, Any]:
+    """Return the expected numbers of centres of a causal mask; ``given`` are starts that are not random."""
+    delta, n = plan.delta, plan.mask.size
+    result: dict[str, Any] = {"expected_strong": None, "expected_renyi": None, "expected_of_law": None}
+    if delta > np.pi or plan.mask != causal_mask(n):
+        return result
+    if given is None:
+        renyi = expected_renyi_circle(delta) if run.dim == 2 else np.inf
+        return {
+            **result,
+            "expected_strong": expected_strong(delta, run.dim, n),
+            "expected_renyi": renyi if renyi <= n else None,
+        }
+    every = given.reshape(-1, run.dim)
+    return {
+        **result,
+        "expected_strong": float(np.mean([expected_strong_of_law(points, delta) for points in given])),
+        "expected_of_law": expected_strong_of_law(every, delta) if len(every) <= LAW else None,
+    }
 
 
-def _moved(mask: Mask, start: Float64Array, times: Float64Array, beta: float, given: Weights) -> Float64Array:
-    """Return trajectories; Q = K = V = I are not passed on, so that the circle is integrated by angles."""
-    eye = np.eye(start.shape[-1])
-    named = {name: getattr(given, name) for name in given._fields if not np.array_equal(getattr(given, name), eye)}
-    return trajectories(mask, start, times, beta=beta, **named)
+def _of_lasting(plan: Plan, run: Run, seen: Observed) -> dict[str, Any]:
+    """Return the longest states of several clusters, and how long two tokens alone at their least gap would take."""
+    found = seen.lasting_gap[np.isfinite(seen.lasting_gap)]
+    gap = float(np.median(found)) if len(found) else None
+    plain = all(np.array_equal(each, np.eye(run.dim)) for each in plan.given)
+    known = gap is not None and plain and gap < np.pi - 1e-6 and run.beta * (1 - np.cos(gap)) < EXPONENT
+    return {
+        "lasting": seen.lasting,
+        "lasting_gap": gap,
+        "two_tokens": two_tokens_time(gap, ANGLE, run.beta) if known and gap is not None else None,
+    }
+
+
+def _of_setting(plan: Plan, run: Run, seen: Observed) -> dict[str, Any]:
+    """Return the fields that only given Q, K, V or starts have."""
+    name = "" if run.setting is None else run.setting.name
+    if plan.space is None:
+        return {"setting": name}
+    return {
+        "setting": name,
+        "value": value_spectrum(plan.given.value),
+        "to_leading": tuple(np.round(seen.to_leading.mean(axis=0), 6).tolist()),
+        "reached": int(seen.reached.sum()) if plan.mask == causal_mask(plan.mask.size) else None,
+    }
 
 
 def scan_order(mask: Mask, result: Following) -> NDArray[np.intp]:
@@ -255,45 +236,5 @@ def scan_order(mask: Mask, result: Following) -> NDArray[np.intp]:
     return np.argsort(result.sees.sum(axis=1), kind="stable")
 
 
-def curve(values: AnyArray) -> Curve:
-    """Return the mean, 10th and 90th percentile for each time of an array (T, seeds).
-
-    Examples
-    --------
-    >>> curve(np.array([[1, 3], [2, 2]])).mean
-    (2.0, 2.0)
-    """
-    low, high = np.percentile(values, [10, 90], axis=1)
-    return Curve(*(tuple(np.round(each, 6).tolist()) for each in (values.mean(axis=1), low, high)))
-
-
-def _centres(start: Float64Array, delta: float, sees: BoolArray) -> dict[str, BoolArray]:
-    return {"renyi": renyi_centres(start, delta, sees=sees), "strong": strong_centres(start, delta, sees=sees)}
-
-
 def _nested(values: list[Any]) -> tuple[Any, ...]:
     return tuple(_nested(value) if isinstance(value, list) else value for value in values)
-
-
-def _expected_strong(delta: float, start: Float64Array, given: bool) -> float:
-    """Return the expected number for random starts; for given ones the mean over all orders of their points."""
-    if not given:
-        return expected_strong(delta, start.shape[2], start.shape[1])
-    return float(np.mean([expected_strong_of_law(points, delta) for points in start]))
-
-
-def _expected_renyi(delta: float, n: int) -> float | None:
-    """Return the Renyi centres of a full circle, or None where n positions cannot fill one."""
-    result = expected_renyi_circle(delta)
-    return result if result <= n else None
-
-
-def _captures(
-    x: Float64Array, kept: dict[str, BoolArray], radius: float, sees: BoolArray
-) -> tuple[tuple[str, Curve], ...]:
-    result = {}
-    for name, which in kept.items():
-        for ending, fixed in (("", False), (" fixed", True)):
-            shares = [captured(x[:, t], x[:, 0 if fixed else t], which, radius, sees=sees) for t in range(x.shape[1])]
-            result[name + ending] = curve(np.array(shares))
-    return tuple(result.items())

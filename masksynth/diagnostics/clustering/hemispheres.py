@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.mask.typing import Float64Array
+from masksynth.mask.typing import BoolArray, Float64Array
 
 MOST = 500_000
 """Maximum number of coordinates of all starts together for which linear programs are solved."""
@@ -42,17 +42,25 @@ def _feasible(points: Float64Array) -> bool:
     return done.x is not None and bool((points @ done.x[:dim]).min() > LEAST)
 
 
-def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> int | None:
-    """Count the starts (seeds, n, d) that have the positions ``down`` in an open hemisphere.
+def affordable(seeds: int, size: int, dim: int) -> bool:
+    """Return whether it is cheap to decide for all starts if that many of their positions lie in an open hemisphere.
 
-    Return None where that is too expensive.
+    Examples
+    --------
+    >>> affordable(5000, 1000, 2), affordable(5000, 1000, 3), affordable(5000, 3, 3)
+    (True, False, True)
+    """
+    return size <= dim or dim == 2 or seeds * size * dim <= MOST
+
+
+def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> BoolArray:
+    """Return which starts (seeds, n, d) have the positions ``down`` in an open hemisphere.
 
     Linearly independent points always are: some u has the same product with each.
     """
-    seeds, dim = int(start.shape[0]), int(start.shape[2])
-    if len(down) <= dim:
-        independent = np.linalg.matrix_rank(start[:, down]) == len(down)
-        return int(independent.sum()) + sum(int(in_hemisphere(points)) for points in start[~independent][:, down])
-    if dim > 2 and seeds * len(down) * dim > MOST:
-        return None
-    return sum(int(in_hemisphere(points)) for points in start[:, down])
+    result = np.zeros(len(start), bool)
+    if len(down) <= start.shape[2]:
+        result = np.linalg.matrix_rank(start[:, down]) == len(down)
+    for seed in np.flatnonzero(~result):
+        result[seed] = in_hemisphere(start[seed, down])
+    return result

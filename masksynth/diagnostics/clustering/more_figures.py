@@ -17,7 +17,7 @@ from masksynth.errors import InvalidInstance
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from masksynth.diagnostics.clustering.diagnosis import Clustering
+    from masksynth.diagnostics.clustering.clustering_record import Clustering
     from masksynth.diagnostics.clustering.model_heads import HeadSpectrum
 
 PATHS = 8

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from masksynth.diagnostics.clustering.simulate import checked_start, starts
-from masksynth.diagnostics.clustering.value_spectrum import leading_space, value_spectrum
+from masksynth.diagnostics.clustering.simulate import checked_start, random_starts
 from masksynth.diagnostics.clustering.vector_field import Weights, weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -44,8 +44,10 @@ def given_weights(setting: Setting | None, dim: int) -> Weights:
     return weights(dim) if setting is None else weights(dim, setting.query, setting.key, setting.value)
 
 
-def given_start(setting: Setting | None, mask: Mask, dim: int, seeds: int, seed: int) -> Float64Array:
-    """Return the points at time 0, (seeds, n, d).
+def starts_of(
+    setting: Setting | None, mask: Mask, dim: int, seeds: int, seed: int
+) -> tuple[Callable[[int, int], Float64Array], int]:
+    """Return a function of two numbers that gives the starts in that range, (s, n, d), and how many there are.
 
     Raises
     ------
@@ -53,11 +55,13 @@ def given_start(setting: Setting | None, mask: Mask, dim: int, seeds: int, seed:
         If given points do not fit the mask or the dimension.
     """
     if setting is None or setting.start is None:
-        return starts(seeds, mask.size, dim, seed)
+        if seeds < 1:
+            raise InvalidInstance(f"expected at least 1 start, got {seeds}", "")
+        return (lambda first, last: random_starts(range(first, last), mask.size, dim, seed)), seeds
     x = checked_start(mask, setting.start)
     if x.shape[2] != dim:
         raise InvalidInstance(f"start: expected points of dimension {dim}, got shape {x.shape}", "")
-    return np.asarray(x, np.float64)
+    return (lambda first, last: x[first:last]), len(x)
 
 
 def check_distance(given: Weights, time: float) -> None:
@@ -66,19 +70,3 @@ def check_distance(given: Weights, time: float) -> None:
     if norm * time > FARTHEST:
         fact = f"expected |V| * time <= {FARTHEST:,.0f}, got |V| = {norm:.4g} and time {time:g}"
         raise InvalidInstance(fact, "", "divide V by its norm: that changes the scale of time alone")
-
-
-def fields_of_setting(setting: Setting | None, given: Weights, x: Float64Array) -> dict[str, Any]:
-    """Return the fields of a record that only a setting has, for states x (seeds, T, n, d)."""
-    if setting is None:
-        return {}
-    if np.array_equal(given.value, np.eye(len(given.value))):
-        return {"setting": setting.name}
-    space = leading_space(given.value)
-    inside = np.minimum(np.linalg.norm(x @ space, axis=-1), 1.0)
-    far = np.arccos(inside).mean(axis=(0, 2))
-    return {
-        "setting": setting.name,
-        "value": value_spectrum(given.value),
-        "to_leading": tuple(np.round(far, 6).tolist()),
-    }

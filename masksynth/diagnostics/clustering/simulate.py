@@ -26,9 +26,12 @@ def starts(seeds: int, n: int, dim: int, seed: int = 0) -> Float64Array:
     """
     if seeds < 1 or n < 1 or dim < 2:
         raise InvalidInstance(f"expected seeds >= 1, n >= 1 and dim >= 2, got {seeds}, {n} and {dim}", "")
-    return normalised(
-        np.stack([np.random.default_rng([seed, number]).standard_normal((n, dim)) for number in range(seeds)])
-    )
+    return random_starts(range(seeds), n, dim, seed)
+
+
+def random_starts(numbers: range, n: int, dim: int, seed: int) -> Float64Array:
+    """Return the starts of some numbers, (len(numbers), n, dim)."""
+    return normalised(np.stack([np.random.default_rng([seed, number]).standard_normal((n, dim)) for number in numbers]))
 
 
 def trajectories(

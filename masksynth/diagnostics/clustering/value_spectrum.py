@@ -23,6 +23,7 @@ POINT, POINT_IN_L, TWO_POINTS, CLOUD, TWO_CLOUDS = (
     "a cloud around L",
     "two clouds around +-xi",
 )
+FIRST_CONJECTURE = "converges to plus or minus the top eigenvector of V, for almost every start"
 CONFIGURATIONS = (POINT, POINT_IN_L, TWO_POINTS, CLOUD, TWO_CLOUDS)
 
 
@@ -175,7 +176,7 @@ def conjectured_limit(value: ArrayLike) -> str:
     near, top = _near(found), float(found.real.max())
     apart = np.diff(np.sort(found.real)).min(initial=np.inf)
     if np.abs(found.imag).max() <= near and found.real.min() > near and apart > near:
-        return "converges to plus or minus the top eigenvector of V, for almost every start"
+        return FIRST_CONJECTURE
     leading = _leading(found)
     if top <= near or len(leading) < 2 or np.abs(leading.imag).max() > near:
         return ""

@@ -24,7 +24,7 @@ from masksynth.diagnostics.clustering import (
     starts,
     trajectories,
 )
-from masksynth.diagnostics.clustering.hemispheres import starts_in_hemispheres
+from masksynth.diagnostics.clustering.hemispheres import affordable, starts_in_hemispheres
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from tests.diagnostics.clustering.naive import random_mask
@@ -195,17 +195,17 @@ def test_hemispheres_as_often_as_wendel_says(n, dim):
     if dim == 2:
         flat = np.pad(x, ((0, 0), (0, 0), (0, 1)))
         assert [in_hemisphere(points) for points in flat[:100]] == found[:100].tolist()
-    assert starts_in_hemispheres(x, np.arange(n)) == (400 if n <= dim else found.sum())
+    assert starts_in_hemispheres(x, np.arange(n)).sum() == (400 if n <= dim else found.sum())
 
 
 def test_given_points_need_not_lie_in_a_hemisphere():
     """Few random points do, with probability 1; two opposite ones that a user gives do not."""
     x = np.array([[[1.0, 0, 0], [-1, 0, 0]], [[1, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 0]]])
-    assert starts_in_hemispheres(x, np.arange(2)) == 2
+    assert starts_in_hemispheres(x, np.arange(2)).tolist() == [False, True, True]
 
 
 def test_too_many_programs_are_not_solved():
-    assert starts_in_hemispheres(starts(101, 2000, 3)[:84], np.arange(2000)) is None
+    assert [affordable(seeds, 2000, 3) for seeds in (83, 84)] == [True, False]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9))
