@@ -93,12 +93,20 @@ def test_the_recorded_runs_show_what_the_page_says():
         symmetry_runs.SAVED
     }
     assert {len(one) for one in runs.values()} == {3}
-    losses = json.loads((DOCS / "diagnostics" / "symmetry-runs.json").read_text())["losses"]
+    record = json.loads((DOCS / "diagnostics" / "symmetry-runs.json").read_text())
+    losses, longer = record["losses"], record["longer"]
     entropy = symmetry_runs.entropy(symmetry_runs.read_text()[0])
     assert max(each["1600"] for each in losses.values()) < entropy - 0.9
     last = {name: [run.last.symmetry for run in one] for name, one in runs.items()}
     assert min(last["bert"] + last["roberta"]) > max(last["gpt2"])
     assert max(last["modernbert"]) < min(last["llama"])
+    llama, modernbert = (longer[f"{name}/seed-1"] for name in ("llama", "modernbert"))
+    assert llama["steps"] == modernbert["steps"] == [*symmetry_runs.SAVED, 4800]
+    falls = f"{llama['symmetry'][-2]:.3f}\nat step 1,600 and ends at {llama['symmetry'][-1]:.3f}"
+    assert f"Llama falls to {falls}, ModernBERT ends at {modernbert['symmetry'][-1]:.3f}" in TEXT
+    directed = {name: [run.last.directionality_excess for run in one] for name, one in runs.items()}
+    assert max(value for name, values in directed.items() if name != "bert" for value in values) < 0
+    assert min(directed["bert"]) < 0 < max(directed["bert"])
 
 
 def test_the_recorded_models_have_their_scores_today(tmp_path):
