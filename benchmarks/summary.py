@@ -157,7 +157,7 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
     ratios = read_records("clustering", folder)
     yield "loop of `solve_ivp` / `diagnose clustering`, 64 starts", format_range((r["ratio"] for r in ratios), 1)
     run = [r for r in read_records("hierarchy", folder) if r["positions"] == 65_536]
-    seconds = {r["attention"]: r["seconds"] for r in run}
+    seconds = {r["attention"]: r["CPU seconds"] for r in run}
     ratio = seconds["softmax, fused in torch"] / seconds["tied, torch"]
     yield "fused softmax attention / attention tied on a tree, 65,536 positions, CPU", f"{ratio:.0f}"
 

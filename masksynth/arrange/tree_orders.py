@@ -20,7 +20,7 @@ from masksynth.arrange.order_cost import row_sizes
 from masksynth.arrange.permute import permuted
 from masksynth.arrange.tree_sequence import sequence_trees
 from masksynth.mask import Mask
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import Float64Array, Int64Array
 

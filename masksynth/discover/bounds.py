@@ -20,7 +20,7 @@ from masksynth.discover.layer_costs import (
     leave_one_out_by_layers,
 )
 from masksynth.discover.raw_keys import targets_hide_from_each_other, tokens_stay_raw
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array, UInt8Array
 
 PAGE = "docs/discovery.md"

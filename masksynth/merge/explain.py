@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from masksynth.errors import InvalidInstance, check_type
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.merge import merge_family
 from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
 from masksynth.merge.levels import compute_levels, effective_layers

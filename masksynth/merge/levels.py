@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.merge.disjoint_union import Rows, Union
 from masksynth.merge.refine import colour_multiset
 

@@ -21,6 +21,7 @@ from masksynth.tasks.merged import Question
 from masksynth.tasks.parse_json import MAX_BYTES as MAX_BYTES
 from masksynth.tasks.parse_json import MAX_NESTING as MAX_NESTING
 from masksynth.tasks.parse_json import parse as parse
+from masksynth.tasks.parse_json import parse_document, read_document
 from masksynth.tasks.task import Node, Prediction, Task
 
 if TYPE_CHECKING:
@@ -56,13 +57,7 @@ def load(source: str | Path | IO[bytes] | IO[str]) -> Instance:
     OSError
         If the file cannot be read.
     """
-    if isinstance(source, (str, Path)):
-        with open(source, "rb") as file:
-            return loads(file.read(MAX_BYTES + 1), str(source))
-    if not hasattr(source, "read"):
-        raise InvalidInstance(f"expected a path or an open file, got {type(source).__name__}", "")
-    name = getattr(source, "name", "<stream>")
-    return loads(source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>")
+    return loads(*read_document(source))
 
 
 @paused_collector()
@@ -88,10 +83,8 @@ def loads(data: bytes | str, source: str = "") -> Instance:
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: $.masksynth: unsupported schema 2; this version of masksynth reads schema 1
     """
-    if not isinstance(data, bytes | str):
-        raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
     try:
-        return instance_of(parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
+        return instance_of(parse_document(data))
     except InvalidInstance as error:
         raise error.within(source=source) from None
 

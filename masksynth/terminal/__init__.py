@@ -6,7 +6,7 @@ from masksynth.terminal.command_group import Commands
 from masksynth.terminal.error_lines import Refused
 from masksynth.terminal.input_files import check_outputs, input_files, read_contracts, read_instance, standard_input
 from masksynth.terminal.options import INSTANCE, JSON, QUIET, layers_choice, layers_option, output_file
-from masksynth.terminal.output_text import depth, plain, print_json, progress, to_the_end
+from masksynth.terminal.output_text import depth, plain, print_json, progress, spinner, to_the_end
 from masksynth.terminal.subject_options import (
     BATCH,
     LENGTH,
@@ -46,6 +46,7 @@ __all__ = [
     "read_contracts",
     "read_instance",
     "read_other",
+    "spinner",
     "standard_input",
     "subject_options",
     "to_the_end",

@@ -68,23 +68,25 @@ def format_invalid_value(error: click.BadParameter) -> str:
     """
     kind = error.param.type if error.param else None
     value, is_about_value, _ = error.message.partition(" is not ")  # the text of click
-    if isinstance(kind, click.IntRange | click.FloatRange) and is_about_value:
-        expected = f"expected {describe_range(kind)}, got {value:.40}"
+    if isinstance(kind, click.types.IntParamType | click.types.FloatParamType) and is_about_value:
+        expected = f"expected {describe_numbers(kind)}, got {value:.40}"
         error = click.BadParameter(expected, error.ctx, error.param, error.param_hint)
     return error.format_message().removesuffix(".")
 
 
-def describe_range(kind: click.IntRange | click.FloatRange) -> str:
-    """Return the numbers of a range in words.
+def describe_numbers(kind: click.types.IntParamType | click.types.FloatParamType) -> str:
+    """Return in words which numbers an option takes.
 
     Examples
     --------
-    >>> describe_range(click.IntRange(1)), describe_range(click.FloatRange(0, 1e9))
+    >>> describe_numbers(click.IntRange(1)), describe_numbers(click.FloatRange(0, 1e9))
     ('an integer of at least 1', 'a number from 0 to 1000000000')
-    >>> describe_range(click.FloatRange(0, 100, min_open=True))
-    'a number above 0 and at most 100'
+    >>> describe_numbers(click.FLOAT), describe_numbers(click.FloatRange(0, 100, min_open=True))
+    ('a number', 'a number above 0 and at most 100')
     """
-    words = "an integer" if isinstance(kind, click.IntRange) else "a number"
+    words = "an integer" if isinstance(kind, click.types.IntParamType) else "a number"
+    if not isinstance(kind, click.IntRange | click.FloatRange):
+        return words
     least, greatest = (None if bound is None else f"{bound:.10g}" for bound in (kind.min, kind.max))
     if least and greatest and not (kind.min_open or kind.max_open):
         return f"{words} from {least} to {greatest}"

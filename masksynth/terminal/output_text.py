@@ -27,16 +27,23 @@ def depth(layers: int | None) -> str:
 
 
 @contextmanager
-def progress(text: str, quiet: bool) -> Iterator[Callable[[float, float], None]]:
-    """Show a spinner with a label on a terminal; yield a function that adds the best value and bound of a search."""
+def spinner(text: str, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show a spinner with a label on a terminal; yield a function that replaces the label."""
     if quiet or not sys.stderr.isatty():
-        yield lambda value, bound: None
+        yield lambda label: None
         return
     from rich.console import Console
     from rich.text import Text
 
     with Console(stderr=True).status(Text(text)) as status:
-        yield lambda value, bound: status.update(Text(f"{text} best so far {value:.12g}, bound {bound:.12g}"))
+        yield lambda label: status.update(Text(label))
+
+
+@contextmanager
+def progress(text: str, quiet: bool) -> Iterator[Callable[[float, float], None]]:
+    """Show a spinner with a label on a terminal; yield a function that adds the best value and bound of a search."""
+    with spinner(text, quiet) as show:
+        yield lambda value, bound: show(f"{text} best so far {value:.12g}, bound {bound:.12g}")
 
 
 @contextmanager

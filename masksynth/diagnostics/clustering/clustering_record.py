@@ -74,6 +74,8 @@ class Clustering:
         exceeds 1e260.
     expected_of_law : float or None
         Where starts are given: the expected number of strong centres among infinitely many draws from all their points.
+    start_given : bool
+        Whether the starts are given, not random: ``seed`` has no part in them.
     """
 
     positions: int
@@ -109,6 +111,7 @@ class Clustering:
     lasting_gap: float | None = None
     two_tokens: float | None = None
     expected_of_law: float | None = None
+    start_given: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return the fields as JSON values, ``captured`` by name, and what is known: ``meaning``, ``statements``."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,7 +21,7 @@ from masksynth.terminal import (
     plain,
     print_json,
     printable,
-    progress,
+    spinner,
     to_the_end,
 )
 
@@ -55,18 +56,21 @@ FILE = click.Path(path_type=Path)
 @click.option("--model", type=FILE, help="A checkpoint; alone: the spectra of V of all its heads.")
 @click.option("--layer", type=click.IntRange(0), help="Layer of --model, from 0.")
 @click.option("--head", type=click.IntRange(0), help="Take Q, K, V from this head of --layer.")
-@click.option("--text", help="Start from the states of these tokens as they enter --layer.")
-@click.option("--seeds", type=click.IntRange(1, 100_000), default=8, show_default=True, help="Number of random starts.")
+@click.option(
+    "--text",
+    multiple=True,
+    help="Start from the states of these tokens as they enter --layer; repeatable, for texts of equally many tokens.",
+)
+@click.option(
+    "--start", metavar="FILE", help="Start from the points of a .npy file, (n, d) or (starts, n, d), such as states."
+)
+@click.option("--seeds", type=click.IntRange(1, 100_000), help="Number of random starts [default: 8].")
 @click.option(
     "--time",
     type=click.FloatRange(0, 100_000, min_open=True),
-    default=100.0,
-    show_default=True,
-    help="Time to simulate; 1 is about a layer.",
+    help="Time to simulate; 1 is about a layer [default: 100].",
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Seed of the random starts."
-)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the random starts [default: 0].")
 @click.option(
     "-o",
     "--plot",
@@ -93,6 +97,8 @@ def clustering(
     masksynth diagnose clustering --causal 32 --value 3,2,1
     masksynth diagnose clustering --model checkpoint
     masksynth diagnose clustering --model checkpoint --layer 2 --head 3 --text "Who sees whom?"
+    masksynth diagnose clustering --causal 200 --beta 64 --dim 2 --time 150 --seeds 5000
+    masksynth diagnose clustering mask.npy --start states.npy --value value.npy
 
     Positions start at random on a sphere and turn towards what they attend to (Q = K = V = I). Prints clusters over
     time, how many positions the Renyi centres of the start capture, and for positions that follow the same roots how
@@ -102,61 +108,76 @@ def clustering(
         raise Unsupported("clustering needs scipy; pip install 'masksynth[diagnose]'")
     from masksynth.diagnostics.clustering.command_inputs import read_inputs, wants_spectra
 
-    named = [path for path in (*subjects, options["model"]) if path is not None]
+    named = [path for path in (*subjects, options["model"], options["start"]) if path is not None]
     if plot is not None:
         from masksynth.draw.pictures import check_picture
 
         check_picture(plot, force, [file for path in named for file in input_files(str(path))])
+    if wants_spectra(subjects, options):
+        found = _spectra(options["model"])
+    else:
+        found = _diagnose(read_inputs(subjects, options), plot is not None, quiet)
     with to_the_end():
-        if wants_spectra(subjects, options):
-            record, lines = _spectra(options["model"], plot, force)
-        else:
-            record, lines = _diagnose(read_inputs(subjects, options), options, plot, force, quiet)
+        if plot is not None:
+            found.draw(plot, force)
         if as_json:
-            print_json(record)
+            print_json(found.record)
         elif not quiet:
             written = [f"written to {printable(str(plot))}"] if plot is not None else []
-            click.echo("\n".join([*lines, *written]))
+            click.echo("\n".join([*found.lines, *written]))
 
 
-def _spectra(model: Path, plot: Path | None, force: bool) -> tuple[dict[str, Any], list[str]]:
-    """Return the record and the lines for all heads of a checkpoint."""
+class Found(NamedTuple):
+    """What a command prints, as JSON or as lines, and a function that draws it into a file."""
+
+    record: dict[str, Any]
+    lines: list[str]
+    draw: Callable[[Path, bool], object]
+
+
+def _spectra(model: Path) -> Found:
+    """Return the spectra of V for all heads of a checkpoint."""
     from masksynth.diagnostics.clustering.model_heads import head_spectra
     from masksynth.diagnostics.clustering.report_text import spectra_lines
 
     found = head_spectra(model)
-    if plot is not None:
+    record = {"diagnosis": "spectra of V", "subject": str(model), "heads": [head.record() for head in found]}
+
+    def draw(plot: Path, force: bool) -> None:
         from masksynth.diagnostics.clustering.more_figures import write_spectra
 
         write_spectra(found, plot, title=plain(model.name), force=force)
-    record = {"diagnosis": "spectra of V", "subject": str(model), "heads": [head.record() for head in found]}
-    return record, spectra_lines(str(model), found)
+
+    return Found(record, spectra_lines(str(model), found), draw)
 
 
-def _diagnose(
-    inputs: Inputs, options: dict[str, Any], plot: Path | None, force: bool, quiet: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the record and the lines for one mask or several, and draw them."""
+def _diagnose(inputs: Inputs, paths: bool, quiet: bool) -> Found:
+    """Return the diagnosis of one mask or several; ``paths`` are kept for a picture."""
     from masksynth.diagnostics.clustering.comparison import compare
     from masksynth.diagnostics.clustering.report_text import comparison_lines, diagnosis_lines
 
-    run = {name: options[name] for name in ("seeds", "time", "seed")}
-    most = max(mask.size for mask in inputs.masks.values())
-    starts = count(inputs.starts or options["seeds"], "start")
-    with progress(f"moving {most:,} positions from {starts} ...", quiet):
-        results = compare(
-            inputs.masks, beta=inputs.beta, dim=inputs.dim, setting=inputs.setting, paths=plot is not None, **run
-        )
+    label = f"moving {max(mask.size for mask in inputs.masks.values()):,} positions from {{}} ..."
+    several = len(inputs.masks) > 1
+    with spinner(label.format(count(inputs.run.seeds, "start")), quiet) as show:
+
+        def report(name: str, done: int, of: int) -> None:
+            show(f"{label.format(count(of, 'start'))} {done:,} done{f' of {plain(name)}' if several else ''}")
+
+        results = compare(inputs.masks, report, **inputs.run._replace(paths=paths)._asdict())
     records = [{"diagnosis": "clustering", "subject": name, **each.record()} for name, each in results.items()]
-    if len(results) == 1:
+
+    def draw(plot: Path, force: bool) -> None:
+        if several:
+            from masksynth.diagnostics.clustering.more_figures import write_comparison
+
+            write_comparison(results, plot, force=force)
+            return
+        from masksynth.diagnostics.clustering.figure import write_clustering
+
         ((name, result),) = results.items()
-        if plot is not None:
-            from masksynth.diagnostics.clustering.figure import write_clustering
+        write_clustering(result, plot, title=plain(name), force=force)
 
-            write_clustering(result, plot, title=plain(name), force=force)
-        return records[0], diagnosis_lines(name, result)
-    if plot is not None:
-        from masksynth.diagnostics.clustering.more_figures import write_comparison
-
-        write_comparison(results, plot, force=force)
-    return {"diagnosis": "clustering of several masks", "masks": records}, comparison_lines(results)
+    if several:
+        record = {"diagnosis": "clustering of several masks", "masks": records}
+        return Found(record, comparison_lines(results), draw)
+    return Found(records[0], diagnosis_lines(*next(iter(results.items()))), draw)

@@ -124,6 +124,7 @@ def diagnose_run(mask: Mask, run: Run, progress: Callable[[int, int], None] = la
         groups=groups(plan.parts, plan.times, seen.gap, seen.gathered, seen.hemispheres),
         paths=_nested(np.round(first.x[:, :SHOWN].transpose(1, 0, 2), 4).tolist()) if run.paths else None,
         similarity=curve(seen.similarity.T),
+        start_given=fixed,
         **_of_mask(mask),
         **_of_centres(plan, seen, first),
         **_expected(plan, run, start(0, seeds) if fixed else None),

@@ -16,7 +16,7 @@ from masksynth.diagnostics.clustering.statements import CERTAINTIES
 from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS
 from masksynth.diagnostics.statements import Status
 from masksynth.mask.check_rows import format_intervals
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.terminal import count, plain, printable
 
 GROUPS = 8
@@ -59,7 +59,9 @@ def _setting(result: Clustering) -> list[str]:
     top, far = result.value.leading, result.to_leading[-1]
     number = f"{top.real:.3g}" if result.value.real else f"{top.real:.3g} +- {abs(top.imag):.3g} i"
     times = f" ({result.value.multiplicity} of this real part)" if result.value.multiplicity > 1 else ""
-    lines.append(f"leading eigenvalue of V {number}{times}: for a causal mask, {result.value.configuration}")
+    line = f"leading eigenvalue of V {number}{times}: for a causal mask, {result.value.configuration}"
+    ends = "" if result.reached is None else f"; so at the end of {result.reached:,} of {count(result.seeds, 'start')}"
+    lines.append(f"{line}{ends}")
     return [
         *lines,
         f"mean angle to L, the span of its eigenvectors: {result.to_leading[0]:.3g} at 0, {far:.3g} at the end",
@@ -74,7 +76,11 @@ def _lasting(result: Clustering) -> list[str]:
     number, since, until = (float(np.median([each[place] for each in found])) for place in range(3))
     over = sum(each.ended for each in found)
     ends = f"over by then in {over} of {count(len(found), 'start')}"
-    return [f"longest state of several clusters: {number:g} from {since:.3g} to {until:.3g} (medians), {ends}"]
+    lines = [f"longest state of several clusters: {number:g} from {since:.3g} to {until:.3g} (medians), {ends}"]
+    if result.two_tokens is not None:
+        took = f"two tokens alone meet after {result.two_tokens:.3g}"
+        lines.append(f"least gap of its clusters: {result.lasting_gap:.3g} (median), from where {took}")
+    return lines
 
 
 def _clusters(result: Clustering) -> str:
@@ -95,6 +101,9 @@ def _centres(result: Clustering) -> str:
     )
     if result.expected_strong is None:
         return text
+    if result.start_given:
+        law = "" if result.expected_of_law is None else f", {result.expected_of_law:.1f} among endlessly many draws"
+        return f"{text} (expected of these points in random order: {result.expected_strong:.1f} strong{law})"
     full = "" if result.expected_renyi is None else f", {result.expected_renyi:.1f} Renyi on a full circle"
     return f"{text} (expected: {result.expected_strong:.1f} strong{full})"
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-
-import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask.typing import Float64Array
@@ -31,10 +30,16 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     Unsupported
         Without torch or transformers, and for models of encoder and decoder.
     """
+    (states,), (tokens,) = states_of_texts(folder, [text], layer)
+    return states, tokens
+
+
+def states_of_texts(
+    folder: str | Path, texts: Sequence[str], layer: int
+) -> tuple[list[Float64Array], list[tuple[str, ...]]]:
+    """Return the states and tokens of several texts, as ``token_states`` does, from a model that is loaded once."""
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise Unsupported("states of a text need a model; pip install 'masksynth[hf]'")
-    import torch
-
     place = Path(folder)
     place = place if place.is_dir() else place.parent
     tokenizer, model = _loaded(place)
@@ -42,10 +47,21 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
         raise Unsupported(
             f"{place}: a model of encoder and decoder has two lists of layers; give one of them as a model"
         )
-    tokens = tokenizer(text, return_tensors="pt", truncation=True)
+    pairs = [_states(place, tokenizer, model, text, layer) for text in texts]
+    return [states for states, _ in pairs], [tokens for _, tokens in pairs]
+
+
+def _states(place: Path, tokenizer: Any, model: Any, text: str, layer: int) -> tuple[Float64Array, tuple[str, ...]]:
+    """Return the states of one text, and its tokens."""
+    import torch
+
+    tokens = tokenizer(text, return_tensors="pt", verbose=False)
     number = tokens["input_ids"].numel()
-    if not number:
+    if not number or not text.strip():
         raise InvalidInstance("the text has no tokens", "", "give a longer text", str(place))
+    if number > tokenizer.model_max_length:
+        fact = f"the text has {number:,} tokens, and the tokenizer takes at most {tokenizer.model_max_length:,}"
+        raise InvalidInstance(fact, "", "give a shorter text", str(place))
     try:
         with torch.no_grad():
             states = model(**tokens, output_hidden_states=True).hidden_states
@@ -55,7 +71,7 @@ def token_states(folder: str | Path, text: str, layer: int) -> tuple[Float64Arra
     if not 0 <= layer < len(states):
         raise InvalidInstance(f"expected a layer from 0 to {len(states) - 1}, got {layer}", "", "", str(place))
     names = tokenizer.convert_ids_to_tokens(tokens["input_ids"][0].tolist())
-    return states[layer][0].numpy().astype(np.float64), tuple(names)
+    return states[layer][0].double().numpy(), tuple(names)
 
 
 def _loaded(place: Path) -> tuple[Any, Any]:

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from masksynth.mask.csr import distinct, indptr, repeat_ranges
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import Int64Array
 
 

@@ -44,6 +44,7 @@ from masksynth_solvers.discover.clauses import (
     Prices,
     Term,
     add,
+    any_of,
     at_most_one,
     both,
     choose,
@@ -51,7 +52,6 @@ from masksynth_solvers.discover.clauses import (
 )
 from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
 from masksynth_solvers.discover.hub_forms import add_uses, break_symmetries, readable_blanks
-from masksynth_solvers.discover.layer_prices import any_of
 from masksynth_solvers.discover.places import BLANK, Places, check_size, lay_out, reads_of
 from masksynth_solvers.sparse.path_encoding import Formula
 
@@ -108,7 +108,7 @@ class Hubs:
 
 
 def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = True) -> Hubs:
-    """Encode the structures with one mask, safe at any depth, and so many hubs, of which so many are raw.
+    """Encode the structures with one mask, safe at any depth, a number of hubs, and how many of these are raw.
 
     Parameters
     ----------

@@ -7,10 +7,9 @@ being updated in it. All are defined by "iff", so no price makes a false value p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from masksynth_solvers.discover.clauses import KEPT, UPDATE, Prices, Term, add, both, choose, negate
+from masksynth_solvers.discover.clauses import KEPT, UPDATE, Prices, Term, add, any_of, both, choose, negate
 from masksynth_solvers.sparse.path_encoding import Formula
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def charge_layers(layered: Layered) -> int:
     one = layered.contracts.masks == "one"
     size, formula = layered.places.size, layered.formula
     rows = [1] if one else list(range(1, layered.depth + 1))
-    times = layered.depth if one else 1
+    times = layered.times
     live = _add_live(layered, rows)
     for q in range(size):
         mixed: Term = False
@@ -65,18 +64,3 @@ def _add_live(layered: Layered, rows: list[int]) -> dict[tuple[int, int], Term]:
         if row in rows:
             add(formula, negate(literal), live[row, q])
     return live
-
-
-def any_of(formula: Formula, terms: Iterable[Term], *name: str | int) -> Term:
-    """Return a term that is true iff one of some terms is."""
-    listed = list(terms)
-    if any(term is True for term in listed):  # first: True equals the literal 1
-        return True
-    parts = [term for term in dict.fromkeys(listed) if term is not False]
-    if len(parts) < 2:
-        return parts[0] if parts else False
-    union = formula.new(*name)
-    for part in parts:
-        add(formula, negate(part), union)
-    add(formula, -union, *parts)
-    return union

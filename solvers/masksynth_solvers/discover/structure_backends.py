@@ -13,13 +13,14 @@ from time import time
 from masksynth.backends import Limits
 from masksynth.contracts import Contracts
 from masksynth.discover.exact_backends import Outcome
+from masksynth.discover.impossible import find_impossible
 from masksynth.discover.measure import measure
 from masksynth.discover.search_rounds import run_calls
 from masksynth.discover.structure import Structure
 from masksynth.workers.ordered import Call
 from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.clauses import Prices
-from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
+from masksynth_solvers.discover.demands import refuse_dear_keys
 from masksynth_solvers.discover.gates import GateBound, bound_reads
 from masksynth_solvers.discover.jobs import Job, JobResult, list_jobs, price_of, read_directly, run_job
 
@@ -44,6 +45,8 @@ class CpSat:
         self, contracts: Contracts, limits: Limits, incumbent: Structure | None = None, executor: Executor | None = None
     ) -> Outcome:
         """Find the cheapest structure, or the best within the limits."""
+        if reason := find_impossible(contracts):
+            return Outcome(None, inf, True, reason)
         return JobSearch(contracts, limits, incumbent, self.name).run(f"CP-SAT {self.versions()['ortools']}", executor)
 
 
@@ -64,6 +67,8 @@ class MaxSat:
         self, contracts: Contracts, limits: Limits, incumbent: Structure | None = None, executor: Executor | None = None
     ) -> Outcome:
         """Find the cheapest structure, or the best within the limits."""
+        if reason := find_impossible(contracts):
+            return Outcome(None, inf, True, reason)
         proof = f"RC2 of PySAT {self.versions()['python-sat']}"
         return JobSearch(contracts, limits, incumbent, self.name).run(proof, executor)
 
@@ -82,7 +87,6 @@ class JobSearch:
     """
 
     def __init__(self, contracts: Contracts, limits: Limits, incumbent: Structure | None, engine: str) -> None:
-        refuse_demands(contracts)
         refuse_dear_keys(contracts)
         self.contracts, self.limits, self.engine = contracts, limits, engine
         self.until = inf if limits.seconds is None else time() + limits.seconds

@@ -281,7 +281,7 @@ def test_a_mask_with_more_tables_is_refused(tmp_path):
     np.save(tmp_path / "two.npy", np.ones((2, 4, 4), bool))
     found = command(tmp_path / "two.npy")
     assert found.exit_code == 2
-    assert "expected a mask of one table, got 2" in found.output
+    assert "2 masks, one for each layer, have a tree each; give --layer" in found.output
     assert Mask.from_dense(np.ones((2, 4, 4), bool)).tables == 2
 
 

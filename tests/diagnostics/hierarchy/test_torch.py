@@ -10,7 +10,8 @@ from torch.autograd import gradcheck
 from masksynth.diagnostics.hierarchy import hierarchical_attention as reference
 from masksynth.diagnostics.hierarchy import histories, lists_of_tree, sight_of, tree_of_lists, windows
 from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttention, hierarchical_attention, plan_of
-from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers, padding_of
+from masksynth.diagnostics.hierarchy.torch_interface import padding_of
+from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
 from masksynth.errors import InvalidInstance, Unsupported
 from tests.diagnostics.hierarchy.trees import normal, random_tree
 from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
@@ -268,8 +269,11 @@ def test_models_in_which_nothing_would_be_replaced_are_refused():
     small = {"vocab_size": 50, "max_position_embeddings": 64}
     parts = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
     for model, said in (
-        (hf.DistilBertModel(hf.DistilBertConfig(**small, dim=16, n_layers=2, n_heads=2, hidden_dim=16)), "layer 0"),
-        (hf.AlbertModel(hf.AlbertConfig(**small, **parts, embedding_size=16)), "layer 0"),
+        (hf.AlbertModel(hf.AlbertConfig(**small, **parts, embedding_size=16)), "layer 0 of its own"),
+        (
+            hf.SwinModel(hf.SwinConfig(image_size=8, patch_size=2, embed_dim=8, depths=[1, 1], num_heads=[2, 2])),
+            "layer 0",
+        ),
         (hf.MPNetModel(hf.MPNetConfig(**small, **parts)), "interface"),
         (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "cross-attention"),
     ):

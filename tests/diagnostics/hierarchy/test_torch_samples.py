@@ -87,12 +87,12 @@ def test_grouped_keys_share_the_trees_of_their_samples():
         assert (found - want).abs().max() < 1e-14
 
 
-def last_rows(tree, q, k, v, keep, eps=None):
+def last_rows(tree, q, k, v, keep, eps=None, allowed=True):
     """Row i of the explicit causal matrix on the tree of the real positions up to i."""
     result = np.zeros((tree.size, v.shape[1]))
     for place in np.flatnonzero(keep):
         until = keep & (np.arange(tree.size) <= place)
-        result[place] = whole(tree, q, k, v, until, True, np.tri(tree.size, dtype=bool), eps)[place]
+        result[place] = whole(tree, q, k, v, until, True, np.tri(tree.size, dtype=bool) & allowed, eps)[place]
     return result
 
 
@@ -110,6 +110,74 @@ def test_prefix_attention_is_the_last_row_on_each_tree_cut_off():
             want = last_rows(trees[sample], *parts, keep[sample, :size])
             assert np.abs(found[sample, 0, :size] - want).max() < 1e-12
             assert (found[sample, 0, size:] == 0).all()
+
+
+def masked_batch(random, trial):
+    """Return trees of samples with padding on both sides, a mask for each, their first positions, and q, k, v."""
+    sizes, start = random.integers(1, 11, 3), random.integers(0, 3, 3)
+    trees = [random_tree(random, int(size), ordered=True) for size in sizes]
+    length = int((sizes + start).max()) + trial % 2
+    masks = random.random((3, length, length)) < (0.6, 0.9)[trial % 2]
+    if trial % 3 == 0:  # documents
+        document = np.sort(random.integers(0, 3, (3, length)), axis=1)
+        masks = document[:, :, None] == document[:, None, :]
+    return trees, masks, start, drawn(random, trees, length)
+
+
+def test_prefixes_have_masks_and_padding_on_both_sides():
+    random = np.random.default_rng(10)
+    for trial in range(12):
+        trees, masks, start, (q, k, v) = masked_batch(random, trial)
+        plan = plan_of(trees, mask=torch.tensor(masks), length=q.shape[2], start=start.tolist())
+        found = prefix_attention(plan, *map(torch.tensor, (q, k, v))).numpy()
+        tied = hierarchical_attention(plan, *map(torch.tensor, (q, k, v)), included=True).numpy()
+        for sample, (tree, begin) in enumerate(zip(trees, start, strict=True)):
+            at, keep = slice(begin, begin + tree.size), np.ones(tree.size, bool)
+            allowed = masks[sample, at, at]
+            for head in range(2):
+                parts = [table[sample, head, at] for table in (q, k, v)]
+                want = last_rows(tree, *parts, keep, allowed=allowed)
+                assert np.abs(found[sample, head, at] - want).max() < 1e-12
+                assert np.abs(tied[sample, head, at] - whole(tree, *parts, keep, True, allowed)).max() < 1e-12
+            outside = np.delete(found[sample], np.r_[at], axis=1)
+            assert (outside == 0).all()
+
+
+def test_a_decoder_has_the_trees_masks_and_padding_of_its_samples():
+    random = np.random.default_rng(11)
+    for trial in range(8):
+        trees, masks, start, given = masked_batch(random, trial)
+        q, k, v = map(torch.tensor, given)
+        length = q.shape[2]
+        want = prefix_attention(
+            plan_of(trees, mask=torch.tensor(masks), length=length, start=start.tolist()), q, k[:, :1], v[:, :1]
+        )
+        ends = [(begin, begin + tree.size) for tree, begin in zip(trees, start, strict=True)]
+        objects = [Mask.from_dense(mask[low:high, low:high]) for mask, (low, high) in zip(masks, ends, strict=True)]
+        decoder = Decoder(trees, mask=objects)
+        for place in range(max(high for _, high in ends)):
+            real = torch.tensor([low <= place < high for low, high in ends])
+            row = decoder.step(q[:, :, place], k[:, :1, place], v[:, :1, place], real=real)
+            assert (row - want[:, :, place]).abs().max() < 1e-12
+    with pytest.raises(InvalidInstance, match="real: expected bool"):
+        Decoder(trees).step(q[:, :, 0], k[:, :1, 0], v[:, :1, 0], real=torch.ones(2) > 0)
+    with pytest.raises(InvalidInstance, match=r"expected q \(2, H, d\)"):
+        Decoder([windows(4)] * 2).step(q[:, :, 0], k[:, :, 0], v[:, :, 0])
+    with pytest.raises(InvalidInstance, match="over 4 positions"):
+        Decoder(windows(4), mask=Mask.from_dense(np.ones((3, 3), bool)))
+    with pytest.raises(InvalidInstance, match="expected 1 masks"):
+        Decoder(windows(4), mask=[])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_decoder_keeps_half_precision_in_float32(kind):
+    tree = windows(96, (4, 4))
+    q, k, v = torch.randn(3, 1, 6, 96, 8, generator=torch.Generator().manual_seed(0)).to(kind)
+    decoder = Decoder(tree)
+    rows = torch.stack([decoder.step(q[:, :, i], k[:, :2, i], v[:, :2, i]) for i in range(96)], 2)
+    assert rows.dtype == kind
+    want = prefix_attention(tree, *(table.double() for table in (q, k[:, :2], v[:, :2])))
+    assert (rows - want).abs().max() < 2 * torch.finfo(kind).eps * want.abs().max()
 
 
 def test_embeddings_enter_prefixes_as_they_enter_whole_trees():
@@ -168,7 +236,12 @@ def test_what_does_not_fit_is_refused():
             "family of 4",
         ),
         (lambda: plan_of(two, mask=torch.ones(3, 3, dtype=torch.bool)), "over 4 positions"),
-        (lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x), "takes no masks"),
+        (
+            lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x, padding=torch.ones(2, 4) < 0),
+            "padding inside a tree with a mask",
+        ),
+        (lambda: plan_of(two, start=[1]), "expected 2 first positions"),
+        (lambda: plan_of(two, length=5, start=[0, 2]), "tree 1 has 4 positions from position 2, expected 5"),
         (lambda: prefix_attention([tree_of_lists([1, 0, 2, 3])] * 2, x, x, x), "order"),
     ):
         with pytest.raises(InvalidInstance, match=said):
@@ -196,8 +269,9 @@ def test_a_decoder_computes_the_same_rows_from_a_small_cache():
         assert (one - other).abs().max() < 1e-14
     with pytest.raises(InvalidInstance, match="order"):
         Decoder(tree_of_lists([1, 0]))
-    with pytest.raises(InvalidInstance, match="expected Tree, got list"):
-        Decoder([windows(4, (2,))])
+    for wrong in ([[0, 1]], [], 3):
+        with pytest.raises(InvalidInstance, match="a tree, or one for each sample"):
+            Decoder(wrong)
 
 
 def test_a_decoder_refuses_what_does_not_fit():
