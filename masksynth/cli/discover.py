@@ -183,7 +183,7 @@ def _search(question: Contracts, files: FolderOptions, search: SearchOptions, qu
 
     with ExitStack() as stack:
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
-        executor, jobs = stack.enter_context(connected(search.dask)) if search.dask else (None, 1)
+        executor, jobs = stack.enter_context(connected(search.dask, least=2)) if search.dask else (None, 1)
         show = stack.enter_context(progress(f"discovering {plain(question.name)} ...", quiet))
         return discover(
             question,

@@ -78,5 +78,5 @@ def discover(
     if objective == "pairs":
         return MostPairs(contracts, positions, limits, executor, journal, progress).run()
     if objective == "pareto":
-        return Pareto(contracts, limits, executor, progress).run()
+        return Pareto(contracts, limits, executor, journal, progress).run()
     return LeastCost(contracts, limits, backend, executor, journal, progress).run()

@@ -79,7 +79,7 @@ DEMANDS = [
     (Demand(mixed=1, direct=1), [[1, 1]], [[0, 0]], ["query"], "one", None, "structure"),
     (Demand(mixed=1), [[1, 1]], [[0, 0]], ["any"], "one", 2, "structure"),
     (Demand(hops=0), [[1, 0], [1, 0]], [[0, 1], [0, 0]], ["any", "any"], "layered", 1, "layer"),
-    (Demand(hops=1), [[1, 1], [1, 1]], [[0, 0], [0, 0]], ["query", "query"], "layered", 2, "structure"),
+    (Demand(hops=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
     (Demand(hops=1), [[1, 1]], [[0, 0]], ["any"], "one", None, "structure"),
     (Demand(bandwidth=2), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
     (Demand(bandwidth=2), [[1, 1]], [[0, 0]], ["any"], "one", None, "structure"),

@@ -2,11 +2,11 @@
 
 - *News.* q reads k in layer l only if C_{l-1}(k) has an element that C_{l-1}(q) lacks: else the read may go.
   Demands may want a read that brings nothing new, so where there are any this form is not assumed.
-- *Late.* q reads k in layer l < L only if some position reads q in layer l + 1, or k itself reads in layer l. Else
-  the read may move to layer l + 1: no position sees q in between, and k has the same context then. (If q reads k in
-  layer l + 1 anyway, the read in layer l may go.) Moves end, since layers of reads grow. Demands are kept: the read
-  brings the same state over as many reads, and a way by it waits at k instead of q; no other way comes to k in layer
-  l, which reads nothing then.
+- *Late.* q reads k in layer l < L only if some position reads q in layer l + 1, or k itself reads in layer l. Else the
+  read may move to layer l + 1: no position sees q in between, and k has the same context then. (If q reads k in layer
+  l + 1 anyway, the read in layer l may go.) Moves end, since layers of reads grow. Demands are kept: the read brings
+  the same state over as many reads, and a way by it waits at k instead of q; no other way comes to k in layer l, which
+  reads nothing then.
 
 Among the cheapest structures those in which the layers of reads sum to the most have both forms; symmetries map them
 onto one another, so one of them also has the greatest word (`masksynth_solvers.discover.layers`).

@@ -55,6 +55,6 @@ def test_a_position_that_is_only_read_reads_nothing():
 )
 def test_a_loss_edge_that_names_nothing_is_refused(field, number):
     contracts, merged = answer_of_hole(5, (1, 3, 5))
-    edges = (*merged.loss_edges[:-1], replace(merged.loss_edges[-1], **{field: number}))
+    edges = (*merged.loss_edges[:-1], merged.loss_edges[-1]._replace(**{field: number}))
     with pytest.raises(BrokenContract, match=f"loss edge 4 names the {field} {number}"):
         verify_contracts(contracts, replace(merged, loss_edges=edges))
