@@ -39,6 +39,25 @@ def enough_positions(contracts: Contracts) -> int:
     return max(default, min(sizes, default=default))
 
 
+def count_pairs(contracts: Contracts, positions: int) -> int:
+    """Return a number of pairs that mixed reads do not exceed.
+
+    Before the first layer nothing is mixed, and after the last one only the positions of targets are live. One mask is
+    counted once.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> [count_pairs(leave_one_out(n=20, layers=layers), 40) for layers in (1, 2, 4)]
+    [0, 780, 3900]
+    """
+    if contracts.masks == "one":
+        return positions * (positions - 1)
+    layers = contracts.layers or 1
+    last = min(positions, len(contracts.targets)) if layers > 1 else 0
+    return (max(0, layers - 2) * positions + last) * (positions - 1)
+
+
 class MostPairs:
     """A search for the most reads of mixed contexts.
 
@@ -65,8 +84,7 @@ class MostPairs:
         self.positions = enough_positions(contracts) if positions is None else positions
         self.progress, self.rounds = progress, 0
         self.incumbent = Incumbent(contracts, self._key, limits.seconds, self._note)
-        layers = (contracts.layers or 1) if contracts.masks == "layered" else 2
-        self.bound = (layers - 1) * self.positions * (self.positions - 1)
+        self.bound = count_pairs(contracts, self.positions)
 
     def _key(self, sizes: Sizes) -> float:
         return float("inf") if sizes.positions > self.positions else -sizes.mixed_edges
@@ -90,7 +108,7 @@ class MostPairs:
     def _discovery(self, status: Status, reason: str) -> Discovery:
         best, seconds = self.incumbent.best, self.incumbent.seconds
         bound = None if best is None else self.bound
-        by = "counting: every ordered pair of positions in each layer but the first"
+        by = "counting: every ordered pair of positions in each layer but the first, in the last by targets alone"
         return Discovery(status, self.contracts, "pairs", best, bound, by, seconds, reason)
 
     def _find(self) -> None:
