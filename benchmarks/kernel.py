@@ -75,7 +75,7 @@ def measure_source(source: int | Path) -> tuple[list[str], list[list[str]]]:
 
 
 def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
-    """Return the row of steps of about so many tokens."""
+    """Return the row of steps of about this many tokens."""
     count = max(1, int(np.searchsorted(samples.offset, tokens, "right")) - 1)
     part = slice_samples(samples, 0, count)
     rows = [

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from masksynth.diagnostics.hierarchy import Tree, tree_of_lists, windows
+from masksynth.diagnostics.hierarchy import Tree, grid_windows, tree_of_lists, windows
 from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttention, plan_of
 
 LENGTH, TOPICS, WORDS, SIDE = 64, 10, 2000, 8
@@ -120,22 +120,13 @@ def topics() -> Task:
     return Task(tokens, tokens > 0, torch.tensor(labels), WORDS + 2, 8, trees)
 
 
-def quad_tree(side: int, top: int = 0, left: int = 0, row: int = 0) -> Any:
-    """Return the pixels of a square as nested lists: quarters of quarters down to one pixel; ``row`` pixels a row."""
-    row = row or side
-    if side == 1:
-        return top * row + left
-    half = side // 2
-    return [quad_tree(half, top + down, left + right, row) for down in (0, half) for right in (0, half)]
-
-
 def digits() -> Task:
     """Return 8 x 8 images of digits as 64 grey values of 0 to 16."""
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     images = load_digits()
     tokens = torch.tensor(images.data, dtype=torch.long)
-    tree = tree_of_lists(quad_tree(SIDE))
+    tree = grid_windows(SIDE, SIDE)
     order = np.random.default_rng(0).permutation(SIDE**2)
     trees: dict[str, Tree | list[Tree]] = {
         "softmax": windows(SIDE**2, ()),

@@ -125,13 +125,13 @@ class Demand:
     Parameters
     ----------
     direct : int
-        At least so many needed elements, or all, are read directly: as the only content of a key's state.
+        At least this many needed elements, or all, are read directly: as the only content of a key's state.
     mixed : int
-        Each needed element also arrives through a state that has read at least so many others.
+        Each needed element also arrives through a state that has read at least this many others.
     bandwidth : int
-        Number of vertex-disjoint ways from so many needed elements to the target in the time-expanded graph.
+        Number of vertex-disjoint ways from this many needed elements to the target in the time-expanded graph.
     hops : int, optional
-        Each needed element arrives over at most so many reads.
+        Each needed element arrives over at most this many reads.
     """
 
     direct: int = 0

@@ -23,7 +23,7 @@ AUTO_STATES = 160
 AUTO_SHARE = 0.5
 """... for at most this share of the time that is left."""
 LARGEST = 700
-"""The local search is run for at most so many elements, and targets."""
+"""The local search is run for at most this many elements, and targets."""
 SEARCH, EXACT = "search", "cpsat"
 
 

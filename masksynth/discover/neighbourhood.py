@@ -22,7 +22,7 @@ REPAIR = {"cpsat": "masksynth_solvers.discover.cover_repair:repair_covers"}
 EXACT, WINDOW, SECONDS = 0.04, 14, 0.4
 """Share of changes that are repaired by it, number of nodes that it covers at once, and its time."""
 WIDE, MANY = 20, 60
-"""Inputs of a node, and nodes, among which pairs are looked for; of more, so many are drawn."""
+"""Inputs of a node, and nodes, among which pairs are looked for; of more, this many are drawn."""
 Price = Callable[[Circuit], float]
 """Price of a circuit, which the search minimises."""
 

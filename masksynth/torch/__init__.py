@@ -48,7 +48,7 @@ _HOMES = {
     "collator": ("Collator",),
     "folding.fold": ("Fold", "fold"),
     "folding.merged_logprobs": ("MergedLogprobs", "merged_logprobs"),
-    "folding.report": ("FoldReport",),
+    "folding.fold_report": ("FoldReport",),
     "loss_edges": ("SampleLogprobs", "loss_divisor", "merged_loss", "packed_loss", "sample_logprobs", "total_weight"),
     "merged_batch": ("Batch", "batch_of", "load"),
     "model_check.check_model": ("check_model",),

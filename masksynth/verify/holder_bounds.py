@@ -32,9 +32,9 @@ class Holders(NamedTuple):
     Parameters
     ----------
     most : (K,) int64
-        At most so many of its units fit into a batch.
+        At most this many of its units fit into a batch.
     copies : (K,) int64
-        At least so many batches hold it.
+        At least this many batches hold it.
     """
 
     most: Int64Array

@@ -46,7 +46,7 @@ class Counted:
     holdings : Holdings
         Without units that are inside another one, and with a class of all units.
     most, copies : (K,) int64
-        At most so many units of each class fit into a batch; at least so many batches hold it.
+        At most this many units of each class fit into a batch; at least this many batches hold it.
     limit : int
     """
 

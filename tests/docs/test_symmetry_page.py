@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
@@ -83,10 +82,10 @@ def test_the_recorded_models_have_their_scores_today(tmp_path):
     """Fetches the packages of the table, 200 MB, as the page's first line does."""
     symmetry_models.main([str(tmp_path / "models")])
     recorded = figures.read_comparison("symmetry-models").series
-    today = diagnose_checkpoints([tmp_path / "models" / run.name for run in recorded]).series
-    assert sorted(run.name for run in recorded) == sorted(symmetry_models.MODELS)
-    for run, found in zip(recorded, today, strict=True):
-        for layer, now in zip(run.last.layers, found.last.layers, strict=True):
+    today = diagnose_checkpoints([tmp_path / "models" / series.name for series in recorded]).series
+    assert sorted(series.name for series in recorded) == sorted(symmetry_models.MODELS)
+    for series, found in zip(recorded, today, strict=True):
+        for layer, now in zip(series.last.layers, found.last.layers, strict=True):
             assert layer.symmetry == pytest.approx(now.symmetry, abs=1e-4)
             assert layer.head_symmetry == pytest.approx(now.head_symmetry, abs=1e-4)
             assert layer.directionality_sum == pytest.approx(now.directionality_sum, abs=1e-4)

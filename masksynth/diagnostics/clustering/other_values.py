@@ -73,12 +73,12 @@ def other_value_statement(status: str, law: Law, down: Down) -> Statement:
         return STILL
     if status == FIXED:
         return OF_FIRST if law.value is None else RESTS
-    if status in (COMPLETE, SYMMETRIC) and down.in_root and law.gradient():
-        return OF_REST
+    if status not in ACYCLIC:
+        return _with_cycles(status, law, down)
     if law.value is not None:
         return _repelled(status, law, down)
     if law.top.dim and down.awake:
-        return _in_trees(status, law, down) if status in ACYCLIC else _with_cycles(status, law, down)
+        return _in_trees(status, law, down)
     if status in TREES and law.turns and down.awake:
         return OF_TURNING
     return _as_conjectured(status, law)
@@ -113,9 +113,14 @@ def _goes_to_top(status: str, law: Law, down: Down) -> bool:
 
 
 def _with_cycles(status: str, law: Law, down: Down) -> Statement:
-    if status == CYCLES or not law.top.largest:
-        return OTHER_VALUES
-    return OF_FEW_PARTS if 0 < down.size <= law.top.dim else IN_L
+    gathers = status != CYCLES and law.value is None and law.top.largest and down.awake
+    if gathers and 0 < down.size <= law.top.dim:
+        return OF_FEW_PARTS
+    if status in (COMPLETE, SYMMETRIC) and down.in_root and law.gradient():
+        return OF_REST
+    if law.value is not None:
+        return REPELLED
+    return IN_L if gathers else OTHER_VALUES
 
 
 def _as_conjectured(status: str, law: Law) -> Statement:

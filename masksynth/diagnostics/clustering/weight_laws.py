@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masksynth.diagnostics.clustering.value_spectrum import conjectured_limit, leading_space
+from masksynth.diagnostics.clustering.value_spectrum import conjectured_limit, leading_space, value_spectrum
 from masksynth.diagnostics.clustering.vector_field import Weights
 from masksynth.mask.typing import Float64Array
 
@@ -115,7 +115,7 @@ def _top(v: Float64Array) -> tuple[Top, Float64Array]:
     """
     none, symmetric = (Top(), np.zeros((len(v), 0))), _symmetric(v)
     scale = float(np.abs(v).max())
-    if not symmetric and not _kept(v, leading_space(v), scale):
+    if not symmetric and (value_spectrum(v).leading.real <= 0 or not _kept(v, leading_space(v), scale)):
         return none  # before eigenvalues of all d dimensions, which a head of a model does not need
     found, vectors = np.linalg.eigh((v + v.T) / 2)
     number, space = float(found[-1]), vectors[:, found >= found[-1] - EQUAL * scale]

@@ -201,8 +201,9 @@ def _subject_of_instance(text: bytes, name: str) -> Subject:
 def _tree_of_mask(
     named: Subject, branching: tuple[int, ...] | None, max_children: int | None, layer: int | None, causal: bool
 ) -> NamedTree:
-    from masksynth.diagnostics.hierarchy import module_tree, packed_tree, windows
+    from masksynth.diagnostics.hierarchy import packed_tree, windows
     from masksynth.diagnostics.hierarchy.family_trees import layer_mask
+    from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_mask
 
     subject = named.name
     if named.mask.tables != 1 and layer is None:
@@ -223,7 +224,7 @@ def _tree_of_mask(
         return named.name, packed_tree(named.batch, named.groups, branching or ()), mask
     if branching is not None:
         return named.name, windows(named.size, branching), mask
-    return named.name, module_tree(mask, max_children), mask
+    return named.name, tree_of_mask(mask, max_children), mask
 
 
 def _refuse(why: str, options: dict[str, Any], subject: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from masksynth.diagnostics.hierarchy.modules import module_tree
+from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_mask
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
@@ -38,7 +38,7 @@ def family_tree(instance: Instance, max_children: int | None = None, layer: int 
     Raises
     ------
     InvalidInstance, Unsupported
-        As `masksynth.merge.merge` and `module_tree`, and for masks of several layers without ``layer``.
+        As `masksynth.merge.merge` and `tree_of_mask`, and for masks of several layers without ``layer``.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def family_tree(instance: Instance, max_children: int | None = None, layer: int 
     [0, 1, 2, [3, 4], 5]
     """
     mask = layer_mask(merge(instance).mask, layer)
-    return FamilyTree(module_tree(mask, max_children), mask)
+    return FamilyTree(tree_of_mask(mask, max_children), mask)
 
 
 def layer_mask(mask: Mask, layer: int | None) -> Mask:

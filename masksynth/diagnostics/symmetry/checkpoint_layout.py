@@ -22,10 +22,13 @@ PAIRS = (
     ("T5", "SelfAttention.q", "SelfAttention.k"),
 )
 CROSS = re.compile(
-    r"cross|encoder_attn|EncDecAttention|multihead_attn\.|\.assign\.|pre_assign_attn|(^|\.)head\.attention\.",
+    r"cross|encoder_attn|EncDecAttention|encoder_decoder_attention|multihead_attn\.|visual_attention|x_attn\."
+    r"|token_to_image|image_to_token|\.assign\.|pre_assign_attn"  # from one sequence or group to another
+    r"|(^|\.)head\.(attention\.)?(in_proj|[qk]_proj|query|key)|global_pointer"  # heads that pool or point
+    r"|linear_attn\.",  # convolutions lie between the weights and the scores
     re.IGNORECASE,
 )
-"""Names of attention whose queries and keys have different inputs: other sequences, groups, the head of a pool."""
+"""Names of queries and keys that are not two readings of one input by self-attention."""
 LOOKED_FOR = ", ".join(
     [
         *(f"*{query}.weight + *{key}.weight" for _, query, key in PAIRS),

@@ -18,6 +18,11 @@ class Family(NamedTuple):
     mean: Series
     members: tuple[Series, ...]
 
+    @property
+    def name(self) -> str:
+        """The name of the run, or what the names of several have in common."""
+        return self.members[0].family if len(self.members) > 1 else self.mean.name
+
 
 def families(series: Sequence[Series]) -> list[Family]:
     """Return the runs, those of one family as one: same steps, same layers, names that differ by the seed alone.

@@ -12,15 +12,21 @@ from masksynth.diagnostics.symmetry.weight_store import Store
 
 ROTARY = "rotary position embeddings{where}: the scores are those of the part without positions"
 ROTARY_KEYS = ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "rotary_pct", "global_rope_theta")
-ROTARY_TYPES = ("falcon", "gpt_neox", "llama")
-"""Types whose older config.json has none of these keys."""
+ROTARY_TYPES = ("falcon", "gpt_neox", "llama", "roformer")
+"""Types whose config.json, or whose older one, has none of these keys."""
 TURNED_IN_WINDOWS = ("cohere2", "exaone4", "exaone_moe", "afmoe", "flint", "kolibri1")
 """Types that turn queries and keys only in layers with a window, where config.json lists such layers."""
 FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
 LATENT = "latent attention: the scores are those of the part without positions, without each token's scale in the norms"
 NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
 NORMS = ("q_norm", "q_layernorm")
-SHORTENED = "keys read shortened sequences in {few} of {all} layers (sr.weight): queries and keys have different inputs"
+NORM_KEYS = ("use_qk_norm", "qk_norm", "qk_layernorm", "qk_scale_factor")
+"""Keys of config.json for norms, which may have no weights."""
+SHORTENED = "keys read shortened sequences in {few} of {all} layers: there queries and keys have different inputs"
+SHORTENERS = tuple(
+    f"{name}.weight" for name in ("sr", "spatial_reduction", "sequence_reduction", "sequence_reduction.layer_norm")
+)
+"""Names of what shortens them, beside the queries of a layer."""
 STACKS = "layers of {count} stacks, {names}: medians are over all of them"
 
 
@@ -28,9 +34,10 @@ def weight_notes(store: Store, layers: tuple[Attention, ...]) -> tuple[str, ...]
     """Return what holds of the layers of a checkpoint and does not show in their scores, one line each."""
     config = {**store.config, **tower_config(store.config, "")}
     normed = any(f"{layer.name}.{norm}.weight" in store.entries for layer in layers for norm in NORMS)
+    normed = normed or any(bool(config.get(key)) for key in NORM_KEYS)
     flat = not config.get("model_type") and any(layer.kind == "GPT-2" and layer.query.axis == 0 for layer in layers)
     latent = any(layer.key.inner for layer in layers)
-    shortened = sum(f"{layer.name}.sr.weight" in store.entries for layer in layers)
+    shortened = sum(any(f"{layer.name}.{name}" in store.entries for name in SHORTENERS) for layer in layers)
     stacks = list(dict.fromkeys(re.split(r"\.\d+(\.|$)", layer.name)[0] for layer in layers))
     others = (
         (NORMED, normed),

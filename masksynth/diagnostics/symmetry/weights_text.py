@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from masksynth.diagnostics.symmetry.checkpoints import Comparison, Series
+from masksynth.diagnostics.symmetry.checkpoints import Comparison
 from masksynth.diagnostics.symmetry.published import PUBLISHED, published_range
 from masksynth.diagnostics.symmetry.scores import GAMMA
 from masksynth.diagnostics.symmetry.seed_means import Family, families
@@ -51,7 +51,7 @@ def format_comparison(result: Comparison, modes: Sequence[str]) -> list[str]:
         step = "" if each.step is None else f"{each.step:,}"
         scores = f"{len(each.scores.layers):>6} {_scores(each.scores, modes)}"
         lines.append(f"{name:<{width}}  {step:>8}  {scores}  {span:>25}  {_number(_head_median(each.scores), 8)}")
-    columns = _columns([family.mean for family in grouped])
+    columns = _columns(grouped)
     for what in ("symmetry", *(f"directionality_{mode}" for mode in modes)):
         lines += ["", f"{what.replace('_', ', mode ')} by layer (median of its heads)"]
         for first in range(0, len(columns), COLUMNS):
@@ -73,14 +73,14 @@ def _span(family: Family, number: int) -> str:
     return f"{min(known):.3f}, {max(known):.3f}{of}" if known else "undefined"
 
 
-def _columns(series: Sequence[Series]) -> list[tuple[str, WeightDiagnosis]]:
+def _columns(grouped: Sequence[Family]) -> list[tuple[str, WeightDiagnosis]]:
     """Return titles and scores of the columns by layer: last checkpoints of several models, or the steps of one run.
 
     Of many steps the first, the last, and some evenly between.
     """
-    if len(series) > 1:
-        return [(plain(_tail(run.name, 16)), run.last) for run in series]
-    found = [("" if each.step is None else f"{each.step:,}", each.scores) for each in series[0].checkpoints]
+    if len(grouped) > 1:
+        return [(plain(_tail(family.name, 16)), family.mean.last) for family in grouped]
+    found = [("" if each.step is None else f"{each.step:,}", each.scores) for each in grouped[0].mean.checkpoints]
     most = min(len(found), COLUMNS)
     return [found[round(place * (len(found) - 1) / max(1, most - 1))] for place in range(most)]
 

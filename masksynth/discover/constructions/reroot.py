@@ -164,7 +164,7 @@ def _up_layers(
 def _down_layers(tree: Tree, levels: list[Int64Array], up: Int64Array, host: Int64Array, exchange: int) -> Int64Array:
     """Return the layer after which D(v) is complete, level by level; 0 where it is empty.
 
-    If the root's children exchange what they hold in so many layers, all at once, D is complete after the last one.
+    If the root's children exchange what they hold in this many layers, all at once, D is complete after the last one.
     """
     down = np.zeros(tree.size, np.int64)
     for level in levels[1:]:

@@ -52,7 +52,7 @@ class Effort:
 
 
 AtLeast = tuple[tuple[int, ...], int]
-"""Variables of which at least so many are true in every model: a proved bound, which an engine may use."""
+"""Variables of which at least this many are true in every model: a proved bound, which an engine may use."""
 Engine = Callable[[Formula, int | None, Effort, AtLeast], Found]
 
 

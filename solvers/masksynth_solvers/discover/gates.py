@@ -35,7 +35,7 @@ from masksynth_solvers.sparse.path_encoding import Formula
 
 
 def encode_gates(contracts: Contracts, gates: int) -> Formula:
-    """Return a formula of circuits with exactly so many gates, none of them superfluous.
+    """Return a formula of circuits with exactly this many gates, none of them superfluous.
 
     Examples
     --------
@@ -131,11 +131,11 @@ class GateBound:
     Parameters
     ----------
     gates : int
-        Every circuit has at least so many.
+        Every circuit has at least this many.
     reads : int
-        Every structure has at least so many reads.
+        Every structure has at least this many reads.
     exact : bool
-        Whether a circuit with so many gates was found.
+        Whether a circuit with this many gates was found.
     seconds : tuple of float
         Time of the job of each smaller number of gates, and of this one if it was finished.
     """

@@ -108,7 +108,7 @@ class Hubs:
 
 
 def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = True) -> Hubs:
-    """Encode the structures with one mask, safe at any depth, and so many hubs, of which so many are raw.
+    """Encode the structures with one mask, safe at any depth, a number of hubs, and how many of these are raw.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from masksynth.sparse import Component, Edge, SparseProblem
 from masksynth_solvers.sparse.path_encoding import Formula
 
 SYMMETRIC = 1.0
-"""Formulas with so many swaps per position are symmetric: classes, and blocks of three or more members each."""
+"""Formulas with this many swaps per position are symmetric: classes, and blocks of three or more members each."""
 MAX_CHECKS = 500_000
 """Maximum number of edges that are compared with their images to find swaps; neighbours in a group come first."""
 

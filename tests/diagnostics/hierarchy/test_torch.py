@@ -270,7 +270,10 @@ def test_models_in_which_nothing_would_be_replaced_are_refused():
     parts = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
     for model, said in (
         (hf.AlbertModel(hf.AlbertConfig(**small, **parts, embedding_size=16)), "layer 0 of its own"),
-        (hf.SwinModel(hf.SwinConfig(image_size=8, patch_size=2, embed_dim=8, depths=[2], num_heads=[2])), "layer 0"),
+        (
+            hf.SwinModel(hf.SwinConfig(image_size=8, patch_size=2, embed_dim=8, depths=[1, 1], num_heads=[2, 2])),
+            "layer 0",
+        ),
         (hf.MPNetModel(hf.MPNetConfig(**small, **parts)), "interface"),
         (hf.BertModel(hf.BertConfig(**small, **parts, is_decoder=True, add_cross_attention=True)), "cross-attention"),
     ):

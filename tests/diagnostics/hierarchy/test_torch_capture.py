@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from masksynth.diagnostics.hierarchy import diagnose_hierarchy, tree_of_lists, windows
+from masksynth.diagnostics.hierarchy import diagnose_hierarchy, grid_windows, lists_of_tree, tree_of_lists, windows
 from masksynth.diagnostics.hierarchy.torch_capture import queries_and_keys
 from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
 from masksynth.errors import InvalidInstance, Unsupported
@@ -170,3 +170,15 @@ def test_position_biases_of_an_encoder_are_refused():
     model = T5EncoderModel(T5Config(vocab_size=40, **sizes)).eval()
     with pytest.raises(Unsupported):
         queries_and_keys(model, **padded())
+
+
+def test_an_image_model_has_a_tree_of_squares():
+    model, images = tiny("vit", **IMAGES)
+    squares = lists_of_tree(grid_windows(3, 3))
+    tree = tree_of_lists([0, [[1 + pixel for pixel in square] for square in squares]])  # the class token, and patches
+    with torch.no_grad():
+        plain = model(**images)[0]
+        with hierarchical_layers(model, [1], lambda _: tree):
+            tied = model(**images)[0]
+    assert torch.equal(plain.isfinite(), tied.isfinite())
+    assert 1e-3 < (tied - plain).abs().max() < plain.abs().max()

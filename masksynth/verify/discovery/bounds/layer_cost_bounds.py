@@ -52,7 +52,7 @@ def charge_layers(work: Charges, weights: Weights) -> float:
 
 
 def charge_one_mask(work: Charges, blanks: int, weights: Weights, blind: bool) -> float:
-    """Return a least cost of one layer with one mask, where so many different blanks must read (theorems 4 and 7).
+    """Return a least cost of one layer with one mask, where this many different blanks must read (theorems 4 and 7).
 
     If the blanks are all targets, and blind to one another, either nothing but them is updated, and they read their
     elements raw, or there is one update more.

@@ -1,4 +1,4 @@
-"""Clauses of "there is a structure with one mask, h hubs of which r are raw, and at most so many reads".
+"""Clauses of "there is a structure with one mask, h hubs of which r are raw, and at most this many reads".
 
 For contracts whose targets are all queries no two of which may see what the other sees: then no position reads a blank.
 Nodes are h hubs, each after all hubs that it reads, and the blanks of the targets. Every cheapest structure can be
