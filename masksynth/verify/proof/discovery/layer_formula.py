@@ -1,4 +1,4 @@
-"""Clauses of "there is a structure with a mask for each of L layers, no further position, and at most so many reads".
+"""Clauses of "there is a structure with a mask for each of L layers, no further position, and at most this many reads".
 
 For contracts whose targets are all queries. Positions are the m needed elements, in their order, then the blanks of the
 targets. ``read l q k``: q reads k in layer l; ``context l q e``: e is in C_l(q), left out where it cannot be, and where
