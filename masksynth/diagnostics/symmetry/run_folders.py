@@ -78,15 +78,17 @@ def run_steps(folder: Path) -> dict[int, Path]:
 
 
 def seedless(name: str) -> str:
-    """Return the name that runs of several seeds share.
+    """Return the name that runs of several seeds share; "runs" where a seed is all there is.
 
     Examples
     --------
-    >>> seedless("runs/bert/seed-2"), seedless("runs/bert")
-    ('runs/bert', 'runs/bert')
+    >>> seedless("runs/bert/seed-2"), seedless("runs/bert"), seedless("seed-2")
+    ('runs/bert', 'runs/bert', 'runs')
     """
     path = Path(name)
-    return str(path.parent) if SEED.search(path.name) and path.parent.name else name
+    if not SEED.search(path.name):
+        return name
+    return str(path.parent) if path.parent.name else "runs"
 
 
 def _seeds(folder: Path) -> list[Path]:
@@ -104,10 +106,11 @@ def _step(path: Path) -> re.Match[str] | None:
 
 
 def _titles(names: list[str]) -> list[str]:
-    """Return the names without the folders that all of them share, unless that is the root alone."""
+    """Return the names without the folders that all of them share, unless that is the root alone; seeds keep theirs."""
     parts = [Path(name).parts for name in names]
+    most = min(len(each) - 1 - bool(SEED.search(each[-1])) for each in parts) if len(names) > 1 else 0
     shared = 0
-    while len(names) > 1 and len({each[: shared + 1] for each in parts}) == 1:
+    while shared < most and len({each[: shared + 1] for each in parts}) == 1:
         shared += 1
     if parts[0][:shared] == (Path(parts[0][0]).anchor,):
         return names

@@ -14,7 +14,7 @@ ROTARY = "rotary position embeddings{where}: the scores are those of the part wi
 ROTARY_KEYS = ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "rotary_pct", "global_rope_theta")
 ROTARY_TYPES = ("falcon", "gpt_neox", "llama", "roformer")
 """Types whose config.json, or whose older one, has none of these keys."""
-TURNED_IN_WINDOWS = ("cohere2", "exaone4", "exaone_moe", "afmoe", "flint", "kolibri1")
+TURNED_IN_WINDOWS = ("cohere2", "exaone4", "exaone_moe", "afmoe", "beam", "flint", "kolibri1")
 """Types that turn queries and keys only in layers with a window, where config.json lists such layers."""
 FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
 LATENT = "latent attention: the scores are those of the part without positions, without each token's scale in the norms"

@@ -172,6 +172,7 @@ def _run(model, layers, inner):
             model(**_inputs(model))
     except Exception as error:  # models want inputs of many kinds
         return Outcome("not run", f"{type(error).__name__}: {error}")
+    states = {index: read for index, read in states.items() if read.size > read.shape[-1]}  # one token has no order
     found = [
         index in states and any(_agree(layer, query, key, states[index], own) for own in products.found)
         for index, (layer, query, key) in enumerate(layers)
@@ -206,8 +207,10 @@ def _inputs(model):
 
 def _agree(layer, query, key, states, own):
     """Return whether products are those of W_q and W_k up to a positive factor, in latent attention one a token."""
-    read = states.reshape(-1, *states.shape[-2:])
+    read = states.reshape(-1, *states.shape[-2:]) if states.ndim < 4 else states.reshape(len(states), -1, len(query))
     read = read.swapaxes(0, 1) if read.shape[1] == 1 else read
+    if not layer.heads and own.shape[1] == read.shape[1]:
+        own = own.reshape(len(read), -1, *own.shape[1:]).sum(1)  # heads that are not known are scored as one
     pairs = dense.heads(query, key, layer.heads or 1, layer.key_heads or 1)
     expected = np.stack([read @ head @ read.swapaxes(1, 2) for head in pairs], axis=1).reshape(-1, *[read.shape[1]] * 2)
     if own.shape != expected.shape:

@@ -148,6 +148,9 @@ def test_runs_by_seed_are_one_in_tables_and_figures_and_apart_in_the_record(fold
             saved(folder / "bert" / f"seed-{seed}" / f"checkpoint-{step}", 10 * seed + step)
     saved(folder / "plain", 7)
     assert is_run("bert")
+    assert run("bert").stdout.startswith("6 checkpoints of 1 model, medians over layers, means over seeds\n")
+    assert [name for name, _ in find_runs(["bert"])] == [f"bert/seed-{seed}" for seed in (1, 2, 3)]
+    assert find_runs(["bert/seed-1", "bert/seed-2"]) == find_runs(["bert"])[:2]
     done = run("bert", "plain", "-o", "means.svg")
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.startswith("7 checkpoints of 2 models, medians over layers, means over seeds\n")

@@ -156,6 +156,18 @@ def test_the_example_saves_a_run_that_is_diagnosed(name, tmp_path, monkeypatch):
     assert all(abs(each.scores.symmetry) < 0.1 for each in series.checkpoints)
 
 
+def test_the_command_of_the_page_trains_seeds_that_are_diagnosed_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(symmetry_runs, "TRIED", 1)
+    symmetry_runs.main([str(tmp_path / "runs"), "--models", "gpt2", "bert", "--steps", "1", "--seeds", "4", "5"])
+    done = run(tmp_path / "runs" / "gpt2", tmp_path / "runs" / "bert")
+    assert done.stdout.startswith("8 checkpoints of 2 models, medians over layers, means over seeds\n")
+    again = tmp_path / "again"
+    symmetry_runs.main([str(again), "--models", "bert", "--steps", "1", "--seeds", "5"])
+    (first,) = diagnose_checkpoints([tmp_path / "runs" / "bert" / "seed-5"]).series
+    (second,) = diagnose_checkpoints([again / "bert"]).series
+    assert first.last.layers == second.last.layers
+
+
 def test_decoders_see_what_precedes_and_encoders_do_not_see_what_they_predict():
     text, _ = symmetry_runs.read_text()
     assert not torch.isin(text, torch.tensor([0, symmetry_runs.MASK])).any()
