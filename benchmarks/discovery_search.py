@@ -32,8 +32,8 @@ BLIND = {
 PAIRS = ((20, 4), (64, 4), (64, 6), (128, 6))
 """(n, L) of the table of mixed reads."""
 LARGE = {
-    "window of 16": lambda: windows(n=256, w=16, layers=64),
-    "all but i - 2 .. i + 2": lambda: leave_ball_out(n=256, radius=2, layers=64),
+    "window of 16, 256 tokens": lambda: windows(n=256, w=16, layers=64),
+    "all but i - 2 .. i + 2, 256 tokens": lambda: leave_ball_out(n=256, radius=2, layers=64),
     "3 x 3 neighbourhood without its centre, 16 x 16": lambda: neighbourhood(shape=(16, 16), layers=64),
 }
 """Contracts on 256 elements."""

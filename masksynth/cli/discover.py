@@ -117,7 +117,7 @@ class SearchOptions:
 @click.option(
     "--proof",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write a folder with a proof of least reads, or of the least cost of one mask, for check-proof.",
+    help="Write a folder with a proof of least reads, or of the least cost of one mask or of queries, for check-proof.",
 )
 @click.option("--resume", is_flag=True, help="Continue the search whose journal is in the folder of -o.")
 @click.option("--force", is_flag=True, help="Replace the folder of -o.")

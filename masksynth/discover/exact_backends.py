@@ -19,6 +19,9 @@ DISCOVER_BACKENDS = {
 GROUP = "masksynth.discover"
 """Entry point group of exact searches."""
 
+MIXED_SEARCHES = {"cpsat": "masksynth_solvers.discover.mixed_reads:find_most_mixed"}
+"""The exact search for the most mixed reads."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -84,3 +87,16 @@ def discover_backend(name: str) -> DiscoverBackend:
     if missing := chosen.available():
         raise Unsupported(f"the search {name!r} needs {missing}")
     return chosen
+
+
+def find_most_mixed(contracts: Contracts, positions: int, limits: Limits) -> Outcome:
+    """Return the structure with the most mixed reads at a number of positions; the bound is an upper one.
+
+    Raises
+    ------
+    Unsupported
+        For contracts that the search cannot express.
+    """
+    find = load_plugin("cpsat", MIXED_SEARCHES, GROUP, "search for mixed reads")
+    outcome: Outcome = find(contracts, positions, limits)
+    return outcome

@@ -12,13 +12,17 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from masksynth.backends import Limits
+from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts, Demand, Elements, Target, Weights, loads_contracts
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.as_answer import to_merged
-from masksynth.discover.exact_backends import discover_backend, discover_backend_names
+from masksynth.discover.discover import discover
+from masksynth.discover.exact_backends import discover_backend, discover_backend_names, find_most_mixed
+from masksynth.discover.fullest import Stage
 from masksynth.discover.measure import measure
+from masksynth.discover.most_pairs import start_plans
+from masksynth.discover.structure import prune
 from masksynth.errors import Unsupported
 from masksynth.verify.discovery import verify_contracts
 from masksynth_solvers.discover.cheapest_model import ENGINES, Effort, has_model
@@ -232,3 +236,27 @@ def test_targets_of_one_position_id_share_a_blank(backend, targets):
     outcome = discover_backend(backend).solve(contracts, Limits(20))
     assert outcome.finished
     assert outcome.bound == measure(outcome.structure, contracts).cost == 5
+
+
+@pytest.mark.parametrize(("n", "layers", "most"), [(3, 2, 3), (3, 3, 4), (4, 2, 12), (5, 2, 25)])
+def test_most_mixed_reads(n, layers, most):
+    found = discover(leave_one_out(n=n, layers=layers), objective="pairs", limits=Limits(60))
+    assert found.status is Status.OPTIMAL
+    assert (found.best.sizes.positions, found.best.sizes.mixed_edges, found.bound) == (2 * n, most, most)
+    assert found.bound_by.startswith("CP-SAT")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_plan_has_more_mixed_reads_than_are_proved(seed):
+    chance = random.Random(seed)
+    kinds = [[chance.choice("nnh") for _ in range(3)] for _ in range(3)] + [list("nnn")]
+    need, hide = ([[kind == letter for kind in row] for row in kinds] for letter in "nh")
+    contracts = contracts_of(need, hide, layers=chance.choice([2, 3]), masks="layered")
+    outcome = find_most_mixed(contracts, 7, Limits(20))
+    stage = Stage(contracts)
+    assert outcome.bound >= max(stage.run(plan)[0] for _, plan in start_plans(stage, seed))
+    if outcome.structure is not None:
+        structure = prune(outcome.structure, "layered")
+        _, merged, _ = to_merged(structure, contracts)
+        verify_contracts(contracts, merged)
+        assert not outcome.finished or measure(structure, contracts).mixed_edges == outcome.bound

@@ -101,8 +101,12 @@ def _cost_bound(record: dict[str, Any], bound: float, contracts: Contracts, cost
 
 def _pairs_bound(record: dict[str, Any], bound: float, contracts: Contracts, positions: int, name: str) -> list[str]:
     """Return nothing if counting gives a bound of pairs, else who claims it; raise if counting is said to."""
-    layers = 1 if contracts.masks == "one" else (contracts.layers or 1) - 1
-    counted, by = layers * positions * (positions - 1), record["bound_by"]
+    readers = positions  # of one mask, which counts once
+    if contracts.masks == "layered":  # nothing is mixed before layer 2, and in the last one targets alone are live
+        layers = range(2, (contracts.layers or 1) + 1)
+        targets = min(positions, len(contracts.targets))
+        readers = sum(targets if layer == contracts.layers else positions for layer in layers)
+    counted, by = readers * (positions - 1), record["bound_by"]
     if bound >= counted:
         return []
     if by.startswith(COUNTING):

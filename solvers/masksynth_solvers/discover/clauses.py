@@ -15,9 +15,9 @@ from masksynth_solvers.sparse.totalizer import at_most
 Term = int | bool
 """A literal, or a constant."""
 Key = tuple[int, ...]
-READ, USED, PLACE, EMBED, UPDATE, KEPT, GATE, HUB = range(8)
+READ, USED, PLACE, EMBED, UPDATE, KEPT, GATE, HUB, MISSED = range(9)
 """First number of the key of a variable that says what a structure is (`Formula.edges`)."""
-NAMES = ("read", "used", "place", "embed", "update", "kept", "gate", "hub")
+NAMES = ("read", "used", "place", "embed", "update", "kept", "gate", "hub", "missed")
 
 
 def choose(formula: Formula, kind: int, *numbers: int, price: int = 0) -> int:

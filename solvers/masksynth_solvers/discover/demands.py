@@ -110,7 +110,7 @@ def _direct_arrivals(layered: Layered) -> Arrivals:
 
 
 def _mixed_arrivals(layered: Layered, others: int) -> Arrivals:
-    """Return the reads of states that hold an element with so many others."""
+    """Return the reads of states that hold an element with this many others."""
     formula, context, elements = layered.formula, layered.context, layered.places.elements
     is_large: dict[tuple[int, int], Term] = {}
     for layer in range(layered.depth):
@@ -129,7 +129,7 @@ def _mixed_arrivals(layered: Layered, others: int) -> Arrivals:
 
 
 def _arrivals_within(layered: Layered, hops: int) -> dict[tuple[int, int], Term]:
-    """Return whether each element arrives at each position over at most so many reads."""
+    """Return whether each element arrives at each position over at most this many reads."""
     size, elements, depth = layered.places.size, layered.places.elements, layered.depth
     if layered.contracts.masks == "one" or hops >= depth:
         last = min(hops, depth)

@@ -24,7 +24,7 @@ State = tuple[int, int]
 
 
 def add_ways(layered: Layered, target: int, sink: int, number: int) -> None:
-    """Add that so many disjoint ways lead to a target, if it is predicted at ``sink``."""
+    """Add that this many disjoint ways lead to a target, if it is predicted at ``sink``."""
     formula, context, depth = layered.formula, layered.context, layered.depth
     arriving: list[Term] = []
     into: dict[State, list[Term]] = {}

@@ -47,12 +47,14 @@ def add_forms(layered: Layered) -> None:
 
 def _add_news(layered: Layered, layer: int, q: int, k: int, literal: Term) -> None:
     """Add that a read brings an element."""
+    held = [
+        (e, layered.context.get((layer - 1, k, e), False), layered.context.get((layer - 1, q, e), False))
+        for e in layered.places.elements
+    ]
+    if any(there is True and here is False for _, there, here in held):
+        return
     news: list[Term] = []
-    for e in layered.places.elements:
-        there = layered.context.get((layer - 1, k, e), False)
-        here = layered.context.get((layer - 1, q, e), False)
-        if there is True and here is False:
-            return
+    for e, there, here in held:
         if there is False or here is True:
             continue
         new = layered.formula.new("news", layer, q, k, e)

@@ -280,7 +280,7 @@ def _break_symmetries(layered: Layered) -> None:
     for a, b in pairwise(free):
         moves.append([b if q == a else a if q == b else q for q in range(places.size)])
     word = [(key, variable) for key, variable in formula.edges.items() if key[0] == READ]
-    for number, move in enumerate(moves):
+    for number, move in enumerate(move for move in moves if move != sorted(move)):
         pairs: list[tuple[Term, Term]] = [
             (variable, formula.edges.get((READ, layer, move[q], move[k]), False)) for (_, layer, q, k), variable in word
         ]

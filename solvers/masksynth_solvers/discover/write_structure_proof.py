@@ -18,18 +18,22 @@ from masksynth.contracts import Contracts, Weights, dump_contracts
 from masksynth.discover.structure import Structure
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.files import writing_folder
+from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.clauses import Prices
 from masksynth_solvers.discover.demands import refuse_demands
-from masksynth_solvers.discover.gates import encode_gates
+from masksynth_solvers.discover.gates import bound_reads, encode_gates
 from masksynth_solvers.discover.hub_forms import readable_blanks
 from masksynth_solvers.discover.hubs import encode_hubs
 from masksynth_solvers.discover.jobs import list_jobs, price_of
+from masksynth_solvers.discover.layers import encode_layers
 from masksynth_solvers.discover.places import blank_groups, lay_out
 from masksynth_solvers.sparse.path_encoding import Formula
 from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight, write_lines
 from masksynth_solvers.sparse.refute import HAS_MODEL, REFUTED
 
 Part = dict[str, Any]
+FIRST = 10.0
+"""Seconds for finding out whether gates prove the bound."""
 
 
 def write_discovery_proof(
@@ -73,7 +77,8 @@ def write_discovery_proof(
     >>> import tempfile
     >>> from masksynth.contracts.families import leave_one_out
     >>> from masksynth.verify.proof import check_proof
-    >>> from masksynth_solvers.discover.jobs import read_directly
+    >>> from masksynth_solvers.discover.layers import encode_layers
+    from masksynth_solvers.discover.jobs import read_directly
     >>> contracts = leave_one_out(n=3)
     >>> place = write_discovery_proof(Path(tempfile.mkdtemp()) / "proof", contracts, read_directly(contracts))
     >>> report = check_proof(place)
@@ -82,13 +87,16 @@ def write_discovery_proof(
     """
     _check_covered(contracts)
     until = inf if limits is None or limits.seconds is None else monotonic() + limits.seconds
-    is_cost = contracts.masks == "one" and contracts.layers is None and contracts.weights.count == "structure"
     reads = sum(len(table.query) for table in structure.reads)
+    by_layers = _needs_layers(contracts, reads, limits)
+    by_hubs = contracts.masks == "one" and contracts.layers is None and contracts.weights.count == "structure"
+    is_cost = by_hubs or by_layers
     value = price_of(structure, contracts) if is_cost else reads
     target = Path(os.path.abspath(folder)).resolve()
     with writing_folder(target, force, _is_proof_file, what="the proof") as draft:
         parts: list[Part] = []
-        for sizes, formula in _cost_parts(contracts, value) if is_cost else _gate_parts(contracts, reads):
+        write_parts = _layer_parts if by_layers else _cost_parts if is_cost else _gate_parts
+        for sizes, formula in write_parts(contracts, value):
             parts.append({"folder": f"part-{len(parts):03d}"} | sizes)
             _refute(draft / parts[-1]["folder"], formula, until)
         witness = {
@@ -113,6 +121,33 @@ def _check_covered(contracts: Contracts) -> None:
     refuse_demands(contracts)
     if contracts.same_blanks or len(set(blank_groups(contracts))) < len(contracts.targets):
         raise Unsupported("proofs do not cover blanks that are alike, or may be shared; leave out the proof")
+
+
+def _needs_layers(contracts: Contracts, reads: int, limits: Limits | None) -> bool:
+    """Return whether fewer gates than a structure with a mask per layer has are known, so that they prove less.
+
+    Its cost can be proved instead if all targets are queries.
+    """
+    if contracts.masks == "one" or contracts.weights.count == "layer" or not contracts.weights.pair:
+        return False
+    if any(target.place == "any" for target in contracts.targets) or _can_further_pay(contracts, reads):
+        return False
+    bound = bound_reads(contracts, Effort(min(FIRST, (limits and limits.seconds) or FIRST)))
+    return bound.exact and bound.reads < reads
+
+
+def _can_further_pay(contracts: Contracts, reads: int) -> bool:
+    """Return whether a structure with a further position, which reads, may cost less than one of so many reads."""
+    prices, asking = Prices.of(contracts.weights), int(contracts.need.any(axis=1).sum())
+    return prices.position + prices.pair * (asking + 1) < prices.pair * reads
+
+
+def _layer_parts(contracts: Contracts, value: int) -> list[tuple[Part, Formula]]:
+    """Return what is to be refuted so that no structure with a mask per layer is cheaper: too few reads."""
+    prices, places = Prices.of(contracts.weights), lay_out(contracts)
+    most = (value - 1 - prices.position * places.size) // prices.pair
+    by_reads = replace(contracts, weights=Weights(0, 0, 1, "structure"))
+    return [({"further": 0, "reads": most}, limit_weight(encode_layers(by_reads).formula, most))]
 
 
 def _gate_parts(contracts: Contracts, reads: int) -> list[tuple[Part, Formula]]:
