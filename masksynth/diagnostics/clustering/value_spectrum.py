@@ -59,7 +59,7 @@ def value_spectrum(value: ArrayLike) -> Spectrum:
     lambda is the largest real part of an eigenvalue, L the real span of its eigenvectors; xi spans L where that is a
     line. V = c I, c > 0: all tokens go to x_1(0) (theorem 4.1). Otherwise lambda > 0: to a point of L, or to xi and
     -xi; lambda <= 0: tokens are pushed away from one another and end as clouds around these. The last three are what
-    runs show; none is a theorem, and where the paper states a conjecture ``conjectured_limit`` returns it.
+    runs show; which of them are theorems for which V, Q, K and mask docs/clustering.md, Other V, says.
 
     Raises
     ------
@@ -158,6 +158,8 @@ def spectrum_record(spectrum: Spectrum) -> dict[str, Any]:
 
 def conjectured_limit(value: ArrayLike) -> str:
     """Return what the paper conjectures of every token of a causal mask, for almost every start; empty if nothing.
+
+    Conjecture 1 is false for some V, and for some Q and K; docs/clustering.md, V2 and V3, proves both in part.
 
     Conjecture 1: V is diagonalisable with d distinct positive eigenvalues. Conjecture 2: lambda > 0 has an eigenspace L
     of dimension >= 2, V keeps the complement of L, and <V z, z> < lambda |z|^2 for z != 0 there.
