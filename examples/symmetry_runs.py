@@ -22,6 +22,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
+from transformers.utils import logging
 
 BYTES, LENGTH, BATCH, HIDDEN, RATE, STEPS = 256, 32, 32, 0.15, 3e-3, 1600
 MASK = 1
@@ -30,14 +31,17 @@ SAVED = (0, 25, 50, 100, 200, 400, 800, 1600)
 """Steps at which a checkpoint is saved, besides the last."""
 TRIED = 16
 """Batches of the held-out text of which the loss is the mean."""
-SIZES = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
-WIDE = {**SIZES, "vocab_size": BYTES, "max_position_embeddings": LENGTH, "initializer_range": 0.05}
-PLAIN = {**WIDE, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "pad_token_id": 0}
-NONE = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
+SIZES: dict[str, Any] = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
+WIDE: dict[str, Any] = {**SIZES, "vocab_size": BYTES, "max_position_embeddings": LENGTH, "initializer_range": 0.05}
+PLAIN: dict[str, Any] = {**WIDE, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "pad_token_id": 0}
+NONE: dict[str, Any] = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
 MODELS: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            **{**NONE, **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)},
+            **NONE,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
             vocab_size=BYTES,
             n_positions=LENGTH,
             n_embd=64,
@@ -52,7 +56,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "roberta": lambda: transformers.RobertaPreLayerNormForMaskedLM(transformers.RobertaPreLayerNormConfig(**PLAIN)),
     "modernbert": lambda: transformers.ModernBertForMaskedLM(
         transformers.ModernBertConfig(
-            **{**WIDE, **NONE, **dict.fromkeys(("cls_token_id", "sep_token_id"))}, global_attn_every_n_layers=1
+            **{**WIDE, **NONE, "global_attn_every_n_layers": 1}, cls_token_id=None, sep_token_id=None
         )
     ),
 }
@@ -133,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of weights and batches")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # sums in a fixed order: equal seeds give equal weights
-    transformers.utils.logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     text = read_text()
     print(f"{len(text[0]):,} bytes of text, entropy of single bytes {entropy(text[0]):.3f}", flush=True)
     for seed in options.seeds:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from masksynth.diagnostics import statements
 from masksynth.diagnostics.clustering.hemispheres import affordable, starts_in_hemispheres
-from masksynth.diagnostics.clustering.limit_statement import Statement
+from masksynth.diagnostics.clustering.limit_statement import PAGE, Statement
 from masksynth.diagnostics.clustering.other_values import tries_half_spaces
 from masksynth.diagnostics.clustering.roots import FIXED, Following
 from masksynth.diagnostics.clustering.statements import statement
@@ -167,10 +167,15 @@ def groups(
 
 
 def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
-    """Return what is known of groups, each once: a name (their status), a claim, its own status, and the source."""
+    """Return what is known of groups, each once: a name (their status), a claim, its own status, and the source.
+
+    The source of what is evident, or conjectured here, is the page.
+    """
     known = dict.fromkeys((each.status, each.meaning, each.certainty, each.source) for each in found)
     return [
-        statements.Statement(name, words.removeprefix(str(Statement(status, source, ""))), status, source)._asdict()
+        statements.Statement(
+            name, words.removeprefix(str(Statement(status, source, ""))), status, source or PAGE
+        )._asdict()
         for name, words, status, source in known
     ]
 

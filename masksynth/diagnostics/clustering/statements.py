@@ -49,6 +49,9 @@ OTHER_SCORES = Statement(
 NEGATIVE_SCORES = Statement(
     "open", "", f"its root comes to rest (theorem, {V6}) but need not gather ({PAGE}, C); {HALF} hemisphere"
 )
+NEED_NOT = Statement(
+    "open", "", f"need not gather: on the sphere not all such masks do at small scores ({PAGE}, C); {HALF} hemisphere"
+)
 OF_SEVERAL = Statement("conjecture", "", "converges to one of several clusters")
 MOVES = Statement("open", "", f"may move forever ({PAGE}, E)")
 TURNS = Statement("open", "", f"need not converge if Q and K are not as the identity ({PAGE}, E)")
@@ -106,7 +109,9 @@ def _circle(status: str, law: Law) -> Statement:
 def _sphere(status: str, law: Law) -> Statement:
     if not _attracts(law) and status != RING:  # one key has weight 1 at any Q and K
         return NEGATIVE_SCORES if law.gradient() and status in (COMPLETE, SYMMETRIC) else OTHER_SCORES
-    return ON_SPHERE if status in (COMPLETE, SYMMETRIC) else CONJECTURED
+    if status in (COMPLETE, SYMMETRIC):
+        return ON_SPHERE
+    return CONJECTURED if status == RING else NEED_NOT
 
 
 IDENTITY = Law(1.0, 1.0)

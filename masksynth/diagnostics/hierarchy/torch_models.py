@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -110,24 +110,7 @@ def _attention(
     made: Callable[[int], Tree | Sequence[Tree]], options: tuple[bool, bool, bool], used: set[Any]
 ) -> Callable[..., Any]:
     included, leaks, several = options
-
-    @lru_cache(maxsize=8)
-    def plan(size: int, device: torch.device, causal: bool, pads: tuple[int, ...]) -> tuple[Plan, bool]:
-        """Return the index tensors, and whether rows need the trees of their prefixes.
-
-        ``pads`` are the numbers of positions of padding to the left of each sample.
-        """
-        tree = made(size)
-        late = 0
-        for one in [tree] if isinstance(tree, Tree) else tree:
-            late += int(leaking_rows(one, sight_of(one, causal=True, included=included)).sum()) if causal else 0
-        if late and not leaks and not included:
-            fact = f"{late} rows depend on later positions under a causal mask, and positions do not see themselves"
-            raise Unsupported(f"{fact}; use included=True, or accept it with leaks=True")
-        start = None
-        if not isinstance(tree, Tree) and len(pads) == len(tree):
-            start = [left if left + one.size <= size else 0 for left, one in zip(pads, tree, strict=True)]
-        return plan_of(tree, device, length=size, start=start), late > 0 and not leaks
+    plan = lru_cache(maxsize=8)(partial(_plan, made, included, leaks))
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
@@ -147,3 +130,29 @@ def _attention(
         return result.transpose(1, 2), None
 
     return attention
+
+
+def _plan(
+    made: Callable[[int], Tree | Sequence[Tree]],
+    included: bool,
+    leaks: bool,
+    size: int,
+    device: torch.device,
+    causal: bool,
+    pads: tuple[int, ...],
+) -> tuple[Plan, bool]:
+    """Return the index tensors, and whether rows need the trees of their prefixes.
+
+    ``pads`` are the numbers of positions of padding to the left of each sample.
+    """
+    tree = made(size)
+    late = 0
+    for one in [tree] if isinstance(tree, Tree) else tree:
+        late += int(leaking_rows(one, sight_of(one, causal=True, included=included)).sum()) if causal else 0
+    if late and not leaks and not included:
+        fact = f"{late} rows depend on later positions under a causal mask, and positions do not see themselves"
+        raise Unsupported(f"{fact}; use included=True, or accept it with leaks=True")
+    start = None
+    if not isinstance(tree, Tree) and len(pads) == len(tree):
+        start = [left if left + one.size <= size else 0 for left, one in zip(pads, tree, strict=True)]
+    return plan_of(tree, device, length=size, start=start), late > 0 and not leaks

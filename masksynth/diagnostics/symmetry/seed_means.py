@@ -62,7 +62,7 @@ def _mean_scores(several: Sequence[WeightDiagnosis]) -> WeightDiagnosis:
 
 
 def _mean_layer(several: Sequence[LayerScores]) -> LayerScores:
-    heads = {
+    heads: dict[str, Any] = {
         f"head_{name}": tuple(
             _average(each) for each in zip(*(getattr(layer, f"head_{name}") for layer in several), strict=True)
         )

@@ -10,7 +10,7 @@ from masksynth.diagnostics.hierarchy import diagnose_hierarchy, grid_windows, li
 from masksynth.diagnostics.hierarchy.torch_capture import queries_and_keys
 from masksynth.diagnostics.hierarchy.torch_models import hierarchical_layers
 from masksynth.errors import InvalidInstance, Unsupported
-from tests.diagnostics.hierarchy.test_torch import bert, special
+from tests.diagnostics.hierarchy.test_torch_models import bert, special
 from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
 from tests.torch.models import gpt2, rotary
 

@@ -12,8 +12,8 @@ import pytest
 from examples import hierarchy_training as example
 from examples.hierarchy_training import RATES, _embedded, _judged, digits, from_scratch, topics
 from masksynth.diagnostics.hierarchy import Tree, lists_of_tree
-from tests.diagnostics.hierarchy.test_torch import one_thread  # noqa: F401 - a fixture
 from tests.docs.pages import DOCS
+from tests.torch.conftest import one_thread  # noqa: F401 - a fixture
 
 NAMES = ("topics", "digits", "injection")
 
