@@ -77,8 +77,7 @@ def write_discovery_proof(
     >>> import tempfile
     >>> from masksynth.contracts.families import leave_one_out
     >>> from masksynth.verify.proof import check_proof
-    >>> from masksynth_solvers.discover.layers import encode_layers
-    from masksynth_solvers.discover.jobs import read_directly
+    >>> from masksynth_solvers.discover.jobs import read_directly
     >>> contracts = leave_one_out(n=3)
     >>> place = write_discovery_proof(Path(tempfile.mkdtemp()) / "proof", contracts, read_directly(contracts))
     >>> report = check_proof(place)
