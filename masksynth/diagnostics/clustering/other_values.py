@@ -124,10 +124,8 @@ def _with_cycles(status: str, law: Law, down: Down) -> Statement:
 
 
 def _as_conjectured(status: str, law: Law) -> Statement:
-    if status != CHAIN or not law.conjecture:
-        return OTHER_VALUES
-    first = law.conjecture == FIRST_CONJECTURE
-    return NEED_NOT if first else Statement("conjecture", PAPER, law.conjecture)
+    """Return what is known where V has no L as ``Top`` asks; conjecture 2 of the paper asks for one too."""
+    return NEED_NOT if status == CHAIN and law.conjecture == FIRST_CONJECTURE else OTHER_VALUES
 
 
 def tries_half_spaces(status: str, law: Law, down: Down) -> bool:

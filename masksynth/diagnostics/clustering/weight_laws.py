@@ -144,5 +144,6 @@ def _symmetric(v: Float64Array) -> bool:
 
 
 def _is_multiple(matrix: Float64Array, of: Float64Array) -> bool:
+    of = of / np.abs(of).max()  # squares of small numbers are 0
     k = float((matrix * of).sum() / (of**2).sum())
     return bool(np.abs(matrix - k * of).max() <= EQUAL * np.abs(matrix).max())

@@ -249,6 +249,17 @@ def test_what_is_known_of_v():
     assert not law_of(2.0, weights(3, value=v, query=v, key=v)).of_scores
 
 
+def test_eigenvalues_that_are_nearly_equal_are_no_top_eigenspace():
+    """Conjecture 2 asks for one eigenvalue: at a gap of 1e-10 nothing is claimed, and V2 holds from one of 1e-8 on."""
+    for gap, certainty in ((0, "theorem"), (1e-10, "open"), (1e-8, "theorem")):
+        assert ("chain", certainty) in known(causal_mask(3), 3, value=np.diag([2.0, 2 - gap, 1]))
+    tilted = np.diag([2.0, 2, 1])
+    tilted[0, 2] = 1e-7  # V does not keep the complement of its top eigenspace
+    assert ("chain", "open") in known(causal_mask(3), 3, value=tilted)
+    small = np.diag([1e-200, 2e-200, 3e-200])
+    assert law_of(1.0, weights(3, value=small, query=small)).of_scores
+
+
 def test_what_a_position_sees():
     rows = np.array([[0, 0, 0], [1, 1, 0], [0, 0, 1]], bool)
     assert following(Mask.from_dense(rows)).down == (
