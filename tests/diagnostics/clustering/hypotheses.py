@@ -127,7 +127,7 @@ def _of_other(seen, values):
 
 def random_rows(rng, n):
     """Return acyclic masks and others, with and without own pairs and empty rows, in any order."""
-    kind, eye = rng.integers(6), np.eye(n, dtype=bool)
+    kind, eye = rng.integers(7), np.eye(n, dtype=bool)
     rows = np.tri(n, dtype=bool) & (rng.random((n, n)) < (0.5, 1.0, 0.7)[kind % 3])
     if kind == 2:
         rows[:, 0] = rows[0, 0] = True
@@ -137,13 +137,15 @@ def random_rows(rng, n):
         rows = rows | rows.T
     if kind == 5:
         rows = np.roll(eye, 1, axis=1) | (rng.random(n) < 0.1)
+    if kind == 6 and n > 2:
+        rows = eye | (np.arange(n) == n - 1)[:, None]
     order = rng.permutation(n)
     return rows[np.ix_(order, order)]
 
 
 def random_value(rng, dim):
     """Return V of each kind that a theorem names, some of them off by little."""
-    kind, basis = rng.integers(8), np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+    kind, basis = max(0, rng.integers(-4, 8)), np.linalg.qr(rng.standard_normal((dim, dim)))[0]
     k, noise = rng.integers(1, dim), rng.standard_normal((dim, dim))
     inner = noise[k:, k:] if rng.random() < 0.5 else noise[k:, k:] + noise[k:, k:].T
     below = np.eye(dim)

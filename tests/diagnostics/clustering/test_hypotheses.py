@@ -22,8 +22,8 @@ SURE, NEAR = (3e-14, 1e-8), (1e-11, 1e-10)
 
 def test_theorems_are_printed_exactly_where_they_hold():
     rng, printed = np.random.default_rng(0), set()
-    for _ in range(1200):
-        rows, dim = random_rows(rng, rng.integers(1, 7)), int(rng.integers(2, 5))
+    for _ in range(1600):
+        rows, dim = random_rows(rng, rng.integers(1, 9)), int(rng.integers(2, 5))
         v = random_value(rng, dim)
         query, key = random_query_and_key(rng, v)
         given, scores = weights(dim, query, key, v), query.T @ key
