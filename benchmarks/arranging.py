@@ -16,9 +16,9 @@ from benchmarks.measure import alone, metered_here
 from benchmarks.results import Result, table
 from masksynth import catalog
 from masksynth.arrange import Arrangement, arrange, counts, permuted
-from masksynth.arrange.bounds import bound_by_sizes
 from masksynth.arrange.forest import build_forest, find_forest
-from masksynth.arrange.measure import column_sizes, row_sizes
+from masksynth.arrange.order_bounds import bound_by_sizes
+from masksynth.arrange.order_cost import column_sizes, row_sizes
 from masksynth.backends import Limits
 from masksynth.mask import Mask
 from masksynth.merge import merge

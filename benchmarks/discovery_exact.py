@@ -16,16 +16,16 @@ from benchmarks.results import Result, Table, table
 from masksynth.backends import Limits
 from masksynth.contracts import Weights
 from masksynth.contracts.families import leave_one_out
-from masksynth.discover.backends import discover_backend
 from masksynth.discover.constructions import constructions_for
+from masksynth.discover.exact_backends import discover_backend
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure, prune
 from masksynth.verify.proof import check_proof
-from masksynth_solvers.discover.certificate import write_discovery_proof
-from masksynth_solvers.discover.engines import Effort
+from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.gates import bound_reads
 from masksynth_solvers.discover.jobs import Job, check_contexts, list_jobs, run_job
 from masksynth_solvers.discover.two_layers import least_reads
+from masksynth_solvers.discover.write_structure_proof import write_discovery_proof
 
 READS, UNIT = Weights(0, 0, 1, "structure"), Weights(1, 1, 1, "structure")
 LAYERED = ((3, 1), (4, 1), (4, 2), (5, 1), (5, 2), (5, 3), (6, 1), (6, 2), (6, 3))
@@ -61,7 +61,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _by_layers(max_size: int, limit: float) -> Table:
-    """Return E(n, L) with all that found and proved it; raise if two roads differ."""
+    """Return E(n, L) with all that found and proved it; raise if two methods differ."""
     rows = []
     pairs = [(n, layers) for n, layers in LAYERED if n <= max_size]
     gates = {n: bound_reads(leave_one_out(n=n), Effort(limit)) for n in {n for n, _ in pairs}}

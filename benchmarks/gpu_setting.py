@@ -85,7 +85,7 @@ class Setting:
 
 
 def rollouts(positions: int, answers: int = 8, vocabulary: int = 32000, seed: int = 0) -> list[dict[str, Any]]:
-    """Return a prompt with some answers that take about so many positions, a quarter of them for the prompt."""
+    """Return a prompt with some answers that take about this many positions, a quarter of them for the prompt."""
     random = np.random.default_rng(seed)
     prompt = random.integers(3, vocabulary, positions // 4).tolist()
     size = (positions - len(prompt)) // answers

@@ -75,7 +75,7 @@ def measure_source(source: int | Path) -> tuple[list[str], list[list[str]]]:
 
 
 def measure_step(name: str, samples: SampleTable, tokens: int) -> list[str]:
-    """Return the row of steps of about so many tokens."""
+    """Return the row of steps of about this many tokens."""
     count = max(1, int(np.searchsorted(samples.offset, tokens, "right")) - 1)
     part = slice_samples(samples, 0, count)
     rows = [
@@ -98,22 +98,20 @@ def measure_merge(name: str, samples: SampleTable) -> list[str]:
     positions = sum(batch.positions for *_, batch in batches)
     moved = count_bytes(samples, (batch for *_, batch in batches))
     moved_by_one = count_bytes(samples, (batch for *_, batch in batches_of(samples, len(samples.tokens))))
-    texts = [samples.tokens[a:b].tolist() for a, b in zip(samples.offset[:-1], samples.offset[1:], strict=True)]
+    texts = [tokens.tolist() for tokens in np.split(samples.tokens, samples.offset[1:-1])]
     peer = sum(len(tokens) for tokens, _ in first_fit_tries(texts, MAX_LENGTH))
     del batches
     source, target = np.ones(COPIED), np.zeros(COPIED)
-    best = least(
-        {
-            "kernel": (ROUNDS, lambda: run_kernel(samples, MAX_LENGTH)),
-            "one batch": (ROUNDS, lambda: run_kernel(samples, len(samples.tokens))),
-            "copy": (ROUNDS, lambda: np.copyto(target, source)),
-            "trie": (SLOW_ROUNDS, lambda: [trie_batch(rows) for _, rows in lists]),
-            "first fit": (SLOW_ROUNDS, lambda: first_fit_tries(texts, MAX_LENGTH)),
-        }
-    )
-    bandwidth = source.nbytes / best["copy"]
+    runs = {
+        "kernel": (ROUNDS, lambda: run_kernel(samples, MAX_LENGTH)),
+        "one batch": (ROUNDS, lambda: run_kernel(samples, len(samples.tokens))),
+        "copy": (ROUNDS, lambda: np.copyto(target, source)),
+        "trie": (SLOW_ROUNDS, lambda: [trie_batch(rows) for _, rows in lists]),
+        "first fit": (SLOW_ROUNDS, lambda: first_fit_tries(texts, MAX_LENGTH)),
+    }
+    best = least(runs)
+    bandwidth, kernel = source.nbytes / best["copy"], best["kernel"]
     limit, limit_of_one = moved / bandwidth, moved_by_one / bandwidth
-    kernel = best["kernel"]
     return [
         name,
         f"{len(samples.tokens):,}",

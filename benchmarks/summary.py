@@ -73,7 +73,7 @@ def solving(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def packing(folder: Path) -> Iterator[tuple[str, str]]:
-    """Summarise packing, training and block lists."""
+    """Summarise packing and the tokenizing of chats."""
     kernel, files = read_records("kernel", folder), read_records("packing", folder)
     for name, records in (("agent trajectories", kernel[:1]), ("other samples", kernel[1:])):
         yield f"merging {name} / the time that memory takes to move the bytes", _ratios(records, "kernel / limit", 1)
@@ -97,6 +97,10 @@ def packing(folder: Path) -> Iterator[tuple[str, str]]:
         "packing 240 to 305 MB from file to file, one job / two jobs on two cores",
         _ratios(jobs, "wall, 1 / 2 jobs", 2),
     )
+
+
+def training(folder: Path) -> Iterator[tuple[str, str]]:
+    """Summarise training steps and block lists."""
     for r in read_records("fold", folder):
         yield f"training step on a CPU, plain / `fold`, {r['rows']}", f"{r['plain / folded']:.2f}"
     records = [r for r in read_records("training", folder) if r["layout"] == "merged"]
@@ -153,12 +157,20 @@ def others(folder: Path) -> Iterator[tuple[str, str]]:
     ratios = read_records("clustering", folder)
     yield "loop of `solve_ivp` / `diagnose clustering`, 64 starts", format_range((r["ratio"] for r in ratios), 1)
     run = [r for r in read_records("hierarchy", folder) if r["positions"] == 65_536]
-    seconds = {r["attention"]: r["seconds"] for r in run}
+    seconds = {r["attention"]: r["CPU seconds"] for r in run}
     ratio = seconds["softmax, fused in torch"] / seconds["tied, torch"]
     yield "fused softmax attention / attention tied on a tree, 65,536 positions, CPU", f"{ratio:.0f}"
 
 
-PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (merging, solving, packing, filling, searching, others)
+PARTS: tuple[Callable[[Path], Iterator[tuple[str, str]]], ...] = (
+    merging,
+    solving,
+    packing,
+    training,
+    filling,
+    searching,
+    others,
+)
 
 
 def _ratios(records: Records, column: str, digits: int = 0) -> str:

@@ -34,12 +34,9 @@ def trie_batch(samples: Sequence[Sample]) -> dict[str, AnyArray]:
     path_starts: dict[int, list[int]] = {-1: []}  # where the runs of the path to each position begin and end
     path_ends: dict[int, list[int]] = {-1: []}
     paths, offsets = [], [0]
-    loss: tuple[list[int], ...] = ([], [], [], [])
-    dead: tuple[list[int], ...] = ([], [])
-    dead_offset = [0]
-    for number, (tree, ids, labels) in enumerate(samples):
-        live = max((index for index, label in enumerate(labels) if label != IGNORED), default=0)
-        position, first = -1, len(paths)
+    lives = [_live(labels) for *_, labels in samples]
+    for (tree, ids, _), live in zip(samples, lives, strict=True):
+        position = -1
         below = roots.setdefault(tree, {})
         for place in range(live):
             token = ids[place]
@@ -61,20 +58,46 @@ def trie_batch(samples: Sequence[Sample]) -> dict[str, AnyArray]:
             paths.append(child)
             position, below = child, children[child]
         offsets.append(len(paths))
+    columns = {"input_ids": tokens, "position_ids": places, "row_offset": rows}
+    columns |= {"sample_offset": offsets, "sample_position": paths}
+    columns |= _label_columns(samples, paths, offsets)
+    return _to_arrays(columns | _dead_columns(samples, lives), starts, ends, len(samples))
+
+
+def _live(labels: Sequence[int]) -> int:
+    """Return the number of tokens before the last trained one, on which the labels depend."""
+    return max((index for index, label in enumerate(labels) if label != IGNORED), default=0)
+
+
+def _label_columns(samples: Sequence[Sample], paths: list[int], offsets: list[int]) -> dict[str, list[int]]:
+    """Return the loss edges of samples, whose paths begin at ``paths[offset]``."""
+    columns: tuple[list[int], ...] = ([], [], [], [])
+    for number, (_, _, labels) in enumerate(samples):
+        first = offsets[number]
         for index, label in enumerate(labels):
             if label != IGNORED:
-                for column, value in zip(loss, (paths[first + index - 1], label, number, index), strict=True):
+                for column, value in zip(columns, (paths[first + index - 1], label, number, index), strict=True):
                     column.append(value)
-        dead[0].extend(range(live, len(ids)))
-        dead[1].extend(ids[live:])
-        dead_offset.append(len(dead[0]))
-    columns = dict(zip(("loss_position", "loss_label", "loss_sample", "loss_index"), loss, strict=True))
-    columns |= {"input_ids": tokens, "position_ids": places, "row_offset": rows}
-    columns |= {"sample_offset": offsets, "sample_position": paths}
-    columns |= {"dead_offset": dead_offset, "dead_index": dead[0], "dead_token": dead[1]}
+    return dict(zip(("loss_position", "loss_label", "loss_sample", "loss_index"), columns, strict=True))
+
+
+def _dead_columns(samples: Sequence[Sample], lives: list[int]) -> dict[str, list[int]]:
+    """Return the tokens of samples that no label depends on: those from the last trained token on."""
+    index: list[int] = []
+    token: list[int] = []
+    offset = [0]
+    for (_, ids, _), live in zip(samples, lives, strict=True):
+        index.extend(range(live, len(ids)))
+        token.extend(ids[live:])
+        offset.append(len(index))
+    return {"dead_offset": offset, "dead_index": index, "dead_token": token}
+
+
+def _to_arrays(columns: dict[str, list[int]], starts: list[int], ends: list[int], samples: int) -> dict[str, AnyArray]:
+    """Return the lists of a batch as arrays, with weights of 1."""
     arrays: dict[str, AnyArray] = {name: np.array(values, np.int64) for name, values in columns.items()}
     arrays |= {"key_start": np.array(starts, np.int32), "key_end": np.array(ends, np.int32)}
-    return arrays | {"loss_weight": np.ones(len(loss[0])), "sample_weight": np.ones(len(samples))}
+    return arrays | {"loss_weight": np.ones(len(columns["loss_label"])), "sample_weight": np.ones(samples)}
 
 
 def first_fit_tries(samples: Sequence[list[int]], limit: int) -> list[tuple[list[int], list[list[int]]]]:

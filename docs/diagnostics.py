@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from masksynth.diagnostics.symmetry import Comparison
 
 HERE = Path(__file__).parent
@@ -91,7 +93,7 @@ def read_comparison(name: str) -> Comparison:
 
 
 def hierarchy(folder: Path) -> list[Path]:
-    """Draw windows under causal attention, and the modules of a mask of four answers to one prompt."""
+    """Draw windows under causal attention, the modules of a mask of four answers to one prompt, and training curves."""
     import masksynth as ms
     from masksynth.diagnostics.hierarchy import diagnose_hierarchy, histories, module_tree
     from masksynth.diagnostics.hierarchy.figure import write_hierarchy_figure
@@ -104,7 +106,43 @@ def hierarchy(folder: Path) -> list[Path]:
     return [
         write_hierarchy_figure(folder / "hierarchy-modules.svg", modules, force=True),
         write_hierarchy_figure(folder / "hierarchy-histories.svg", plain, force=True),
+        hierarchy_training(folder),
     ]
+
+
+def hierarchy_training(folder: Path) -> Path:
+    """Draw the losses and accuracies that `python -m examples.hierarchy_training` wrote, by task and tree."""
+    from matplotlib.figure import Figure
+
+    from masksynth.draw.paper import drawing
+    from masksynth.draw.pictures import write_figure
+
+    with drawing():
+        figure = Figure((7.2, 5.2), dpi=72, facecolor="white", layout="constrained")
+        panels = figure.subplots(2, 2)
+        for column, (task, title) in enumerate((("topics", "passages"), ("digits", "images of digits"))):
+            runs = json.loads((HERE / "diagnostics" / f"hierarchy-{task}.json").read_text(encoding="utf-8"))["runs"]
+            for row, name in enumerate(("loss", "accuracy")):
+                draw_runs(panels[row, column], runs, name)
+                panels[row, column].set_title(f"{title}: {'training loss' if row == 0 else 'held-out accuracy'}")
+        return write_figure(figure, folder / "hierarchy-training.svg", "Training with trees", True)
+
+
+def draw_runs(axes: Axes, runs: list[dict[str, Any]], name: str) -> None:
+    """Draw the mean over the seeds of each arm, and their range as an area, against epochs."""
+    import numpy as np
+
+    from masksynth.draw.paper import FONT, PALETTE
+
+    arms = list(dict.fromkeys(run["arm"] for run in runs))
+    for colour, arm in zip((PALETTE[4], PALETTE[5], PALETTE[2], PALETTE[6]), arms, strict=False):
+        values = np.array([run[name] for run in runs if run["arm"] == arm])
+        epochs = np.arange(1, values.shape[1] + 1)
+        axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0)
+        axes.plot(epochs, values.mean(0), color=colour, linewidth=1.2, marker="o", markersize=2.5, label=arm, gid=arm)
+    axes.set(xlabel="epoch", ylabel=name, ylim=(0, None))
+    axes.tick_params(labelsize=FONT - 1)
+    axes.legend(frameon=False, fontsize=FONT - 1)
 
 
 PAGES: dict[str, Callable[[Path], list[Path]]] = {

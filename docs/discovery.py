@@ -16,17 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from masksynth.contracts import Contracts, Weights
+from masksynth.contracts import Weights
 from masksynth.contracts.families import (
-    all_but_row_and_column,
-    causal,
-    leave_ball_out,
-    leave_ball_out_grid,
-    leave_block_out,
     leave_one_out,
-    neighbourhood,
-    tree_complement,
-    windows,
 )
 from masksynth.discover.bounds import bounds_of
 from masksynth.discover.constructions import (
@@ -52,9 +44,11 @@ from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from discovery_pictures import PICTURES  # noqa: E402
+
+from benchmarks.discovery_contracts import contracts_of_64  # noqa: E402
 
 PAGE = HERE / "discovery.md"
 
@@ -102,22 +96,6 @@ def leave_one_out_table() -> str:
     return rows_of(head, rows())
 
 
-CONTRACTS: dict[str, Contracts] = {
-    "leave-one-out": leave_one_out(n=64, layers=64),
-    "causal prefix": causal(n=64, layers=64),
-    "window of 4": windows(n=64, w=4, layers=64),
-    "window of 8": windows(n=64, w=8, layers=64),
-    "window of 16": windows(n=64, w=16, layers=64),
-    "all but i - 1 .. i + 1": leave_ball_out(n=64, radius=1, layers=64),
-    "3 x 3 neighbourhood without its centre": neighbourhood(layers=64),
-    "all but 3 x 3": leave_ball_out_grid(layers=64),
-    "all but row and column": all_but_row_and_column(layers=64),
-    "leave-block-out, 8 blocks": leave_block_out(n=64, l=8, layers=64),
-    "tree complement (heap)": tree_complement(n=64, layers=64),
-}
-"""Contracts on 64 elements, with as many layers as any construction can use."""
-
-
 LEAST_OF_TWO_LAYERS = {3: (6, 0), 4: (10, 0), 5: (15, 1), 6: (20, 3), 7: (26, 22), 8: (32, 224)}
 """n -> least edges of two layers and the seconds of their proof, by ``python -m benchmarks.two_layers 8``."""
 
@@ -138,7 +116,7 @@ def gates_table() -> str:
     """Return, for each contract, OR gates read directly, of the best construction, and the bound."""
 
     def rows() -> Iterator[tuple[object, ...]]:
-        for name, contracts in CONTRACTS.items():
+        for name, contracts in contracts_of_64().items():
             edges = {s: count_edges(s) for s in constructions_for(contracts)}
             best = min(edges, key=lambda s: edges[s])
             copies = int(contracts.need.any(axis=1).sum())
@@ -151,7 +129,7 @@ def gates_table() -> str:
 
 
 def layers_table() -> str:
-    """Return the cost of leave-one-out when every layer is charged, at the default weights."""
+    """Return the cost of leave-one-out when the cost counts every layer, at the default weights."""
     weights = Weights(count="layer")
 
     def rows() -> Iterator[tuple[object, ...]]:

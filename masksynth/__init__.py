@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from masksynth.backends import Limits as Limits
     from masksynth.backends import Status as Status
     from masksynth.chats import tokenize_chats as tokenize_chats
-    from masksynth.discover.answer import Discovery as Discovery
     from masksynth.discover.discover import discover as discover
+    from masksynth.discover.discovery import Discovery as Discovery
     from masksynth.errors import Contradiction as Contradiction
     from masksynth.errors import InvalidInstance as InvalidInstance
     from masksynth.errors import MasksynthError as MasksynthError

@@ -9,7 +9,7 @@ from types import ModuleType
 MODULE_OF = {
     "Answer": "masksynth.answer",
     "Contradiction": "masksynth.errors",
-    "Discovery": "masksynth.discover.answer",
+    "Discovery": "masksynth.discover.discovery",
     "Instance": "masksynth.tasks",
     "InvalidInstance": "masksynth.errors",
     "Limits": "masksynth.backends",
@@ -83,8 +83,8 @@ def import_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[
     Examples
     --------
     >>> import masksynth.tasks
-    >>> import_names("masksynth.tasks", {"model": ("Task",)})("Task").__module__
-    'masksynth.tasks.model'
+    >>> import_names("masksynth.tasks", {"task": ("Task",)})("Task").__module__
+    'masksynth.tasks.task'
     """
     module_of = {name: f"{package}.{module}" for module, names in homes.items() for name in names}
 

@@ -1,9 +1,9 @@
-"""Change lines of the library at random, one at a time, and run the tests of their room: which changes go unnoticed?
+"""Change lines of the library at random, one at a time, and run the tests of their package: which go unnoticed?
 
     python tests/mutants.py [--seed N] [--count N] [--part I/K]
 
-Lines are drawn among those that hold an operator, a comparison or a number, in the rooms of ``TESTS``. Each change is
-made in a copy of the checkout. A change that passes every test is printed as ALIVE: add a test, or show that the two
+Lines are drawn among those that hold an operator, a comparison or a number, in the packages of ``TESTS``. Each change
+is made in a copy of the checkout. A change that passes every test is printed as ALIVE: add a test, or show that the two
 programs are equivalent.
 """
 
@@ -35,12 +35,12 @@ TESTS = {
         "tests/cli/test_verify_samples.py",
     ],
     "masksynth/audit": ["tests/audit"],
-    "masksynth/sparse/bounds.py": ["tests/sparse"],
+    "masksynth/sparse/cut_bounds.py": ["tests/sparse"],
     "masksynth/sparse/constructions/size_bounds.py": ["tests/sparse"],
     "masksynth/torch/label_logprobs.py": LOSSES,
     "masksynth/torch/loss_edges.py": LOSSES,
 }
-"""Room, or file, and the tests that must notice a change in it; its doctests always run too."""
+"""Package, or file, and the tests that must notice a change in it; its doctests always run too."""
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
@@ -121,8 +121,8 @@ def drawn(seed: int, count: int) -> list[tuple[str, int, str]]:
     """Return ``count`` random changes as (file, line, new text of the file); equal seeds give equal changes."""
     generator = random.Random(seed)
     lines: list[tuple[str, int, list[str]]] = []
-    for room in TESTS:
-        path = CHECKOUT / room
+    for package in TESTS:
+        path = CHECKOUT / package
         for file in [path] if path.suffix else sorted(path.rglob("*.py")):
             name = str(file.relative_to(CHECKOUT))
             lines += [(name, line, texts) for line, texts in sorted(changes(file).items())]
@@ -130,21 +130,21 @@ def drawn(seed: int, count: int) -> list[tuple[str, int, str]]:
 
 
 def tests_of(file: str) -> list[str]:
-    """Return the tests of the room that a file lives in."""
-    return next(tests for room, tests in TESTS.items() if file.startswith(room))
+    """Return the tests of the package that a file lives in."""
+    return next(tests for package, tests in TESTS.items() if file.startswith(package))
 
 
 def survives(copied: Path, file: str, text: str) -> bool:
-    """Whether every test of the file's room passes after the change, in a copy of the checkout."""
+    """Whether every test of the file's package passes after the change, in a copy of the checkout."""
     target = copied / file
     before = target.read_text(encoding="utf-8")
     target.write_text(text, encoding="utf-8")
-    room = file.rsplit("/", 1)[0]
+    package = file.rsplit("/", 1)[0]
     try:
         environment = {**os.environ, "PYTHONPATH": f"{copied}:{copied / 'solvers'}"}
         # Bytecode of the file before the change may look current: equal size, equal second. So each run has its own.
         environment["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(dir=copied.parent)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(file), room]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(file), package]
         run = subprocess.run(command, cwd=copied, env=environment, capture_output=True, timeout=900, check=False)
     except subprocess.TimeoutExpired:
         return False
@@ -173,10 +173,10 @@ def main() -> None:
                 continue
             source = (CHECKOUT / file).read_text(encoding="utf-8")
             old = source.splitlines()[line - 1].strip()
-            room = file.rsplit("/", 1)[0]
-            if room not in passing and not survives(copied, file, source):
-                sys.exit(f"{room}: its tests fail without a change, so they show nothing")
-            passing.add(room)
+            package = file.rsplit("/", 1)[0]
+            if package not in passing and not survives(copied, file, source):
+                sys.exit(f"{package}: its tests fail without a change, so they show nothing")
+            passing.add(package)
             outcome = "ALIVE " if survives(copied, file, text) else "killed"
             print(
                 f"{number:3} {outcome} {file}:{line}: {old}\n    now: {text.splitlines()[line - 1].strip()}", flush=True

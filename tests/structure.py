@@ -19,7 +19,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOMS = ("masksynth", "solvers/masksynth_solvers")
+PACKAGES = ("masksynth", "solvers/masksynth_solvers")
 """Folders that are measured."""
 WRITES = {"write_text", "write_bytes", "replace", "rename", "mkstemp", "mkdtemp", "NamedTemporaryFile"}
 """Functions that create or replace a file; ``replace`` and ``rename`` count only as attributes of ``os``."""
@@ -114,7 +114,7 @@ def count(checkout: Path) -> dict[str, object]:
     occurrences: dict[str, list[str]] = collections.defaultdict(list)
     lines = code = alone = trailing = 0
     lengths, names = [], collections.Counter[str]()
-    for path in sorted(path for room in ROOMS for path in (checkout / room).rglob("*.py")):
+    for path in sorted(path for package in PACKAGES for path in (checkout / package).rglob("*.py")):
         source = path.read_text(encoding="utf-8")
         tree, file = ast.parse(source), str(path.relative_to(checkout))
         lines, code = lines + len(source.splitlines()), code + code_lines(tree, source)

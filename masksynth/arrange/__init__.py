@@ -2,8 +2,8 @@
 
 from masksynth.arrange.apply import arranged_batch, arranged_merged, copies
 from masksynth.arrange.best_order import Arrangement, arrange
-from masksynth.arrange.bounds import bound
-from masksynth.arrange.measure import Counts, counts
+from masksynth.arrange.order_bounds import bound
+from masksynth.arrange.order_cost import Counts, counts
 from masksynth.arrange.permute import permuted
 
 __all__ = [

@@ -11,7 +11,8 @@ from masksynth.arrange.best_order import keep_group_order
 from masksynth.arrange.permute import check_order, invert_order, permuted
 from masksynth.errors import check_type
 from masksynth.mask import Mask
-from masksynth.mask.csr import factorize, factorize_rows, prefix_sums
+from masksynth.mask.csr import prefix_sums
+from masksynth.mask.equal_values import factorize, factorize_rows
 from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.tasks import MergedTask

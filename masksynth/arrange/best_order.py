@@ -9,10 +9,10 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masksynth.arrange.bounds import bound
 from masksynth.arrange.forest import find_forest
 from masksynth.arrange.improve import improve_order
-from masksynth.arrange.measure import Counts, check_block_size, counts
+from masksynth.arrange.order_bounds import bound
+from masksynth.arrange.order_cost import Counts, check_block_size, counts
 from masksynth.arrange.permute import count_pieces, invert_order, permuted
 from masksynth.arrange.seriate import MAX_ALLOWED, starting_orders
 from masksynth.arrange.tree_orders import tree_orders

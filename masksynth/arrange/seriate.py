@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.arrange.measure import column_sizes, row_sizes
+from masksynth.arrange.order_cost import column_sizes, row_sizes
 from masksynth.mask import Mask
-from masksynth.mask.csr import factorize_rows, indptr, prefix_sums, repeat_ranges, segment_sums
+from masksynth.mask.csr import indptr, prefix_sums, repeat_ranges, segment_sums
+from masksynth.mask.equal_values import factorize_rows
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array, UInt64Array
 from masksynth.merge.position_order import heavy_paths

@@ -16,11 +16,11 @@ import numpy as np
 
 from masksynth.arrange.cut_paths import count_saved, cut_paths
 from masksynth.arrange.forest import Forest, build_forest, jump_to_roots
-from masksynth.arrange.measure import row_sizes
+from masksynth.arrange.order_cost import row_sizes
 from masksynth.arrange.permute import permuted
 from masksynth.arrange.tree_sequence import sequence_trees
 from masksynth.mask import Mask
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import Float64Array, Int64Array
 

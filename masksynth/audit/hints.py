@@ -8,7 +8,7 @@ import numpy as np
 
 from masksynth.audit.finding import Finding
 from masksynth.audit.layer_reach import Sets, build_sets, first_attended, nearest_key
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Labels, Subject

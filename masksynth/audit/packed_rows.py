@@ -13,7 +13,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.pack.visibility import Segment, segments_of
 from masksynth.subject.packed_tokens import token_positions
 from masksynth.subject.subject import Subject
-from masksynth.verify.packed_rows import wrong_tokens
+from masksynth.verify.check_batch_rows import wrong_tokens
 
 ROW_LIMIT = 20
 """Maximum number of wrong rows that are reported, and of keys in a witness."""

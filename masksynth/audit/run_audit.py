@@ -28,7 +28,7 @@ from masksynth.audit.samples import Comparison, compare_samples
 from masksynth.audit.storage import find_broken_heuristics, find_finite_infinity, find_wrong_blocks
 from masksynth.audit.update_findings import find_skipped_updates
 from masksynth.errors import check_type
-from masksynth.export.targets import Entry, summary
+from masksynth.export.format_sizes import Entry, summary
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.read_subject import with_samples
 from masksynth.subject.sample_table import Source

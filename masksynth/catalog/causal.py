@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from masksynth.catalog.building import (
+from masksynth.catalog.task_parts import (
     block_rows,
     build_instance,
     chain_rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from masksynth.catalog.building import block_rows, build_instance, closed_task, predict_hidden, token_nodes
+from masksynth.catalog.task_parts import block_rows, build_instance, closed_task, predict_hidden, token_nodes
 from masksynth.tasks import Instance, Node, Prediction, Task
 from masksynth.tasks.parameters import check_at_least, check_integers, check_size, require
 

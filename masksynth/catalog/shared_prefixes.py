@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masksynth.catalog.building import (
+from masksynth.catalog.task_parts import (
     build_instance,
     chain_rows,
     closed_task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masksynth.catalog.building import block_rows, build_instance, closed_task, predict_hidden
+from masksynth.catalog.task_parts import block_rows, build_instance, closed_task, predict_hidden
 from masksynth.tasks import Instance, Node, Task
 from masksynth.tasks.parameters import check_at_least, check_size, check_strings, require
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from masksynth.cli.report import REPORT, TOKENIZER, check_report
+from masksynth.cli.report_options import REPORT, TOKENIZER, check_report
 from masksynth.terminal import (
     JSON,
     QUIET,

@@ -27,7 +27,7 @@ from masksynth.terminal.gather import gather
 
 if TYPE_CHECKING:
     from masksynth.contracts import Contracts
-    from masksynth.discover.answer import Discovery
+    from masksynth.discover.discovery import Discovery
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class SearchOptions:
 @click.option(
     "--proof",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write a folder with a proof of least reads, or of the least cost of one mask, for check-proof.",
+    help="Write a folder with a proof of least reads, or of the least cost of one mask or of queries, for check-proof.",
 )
 @click.option("--resume", is_flag=True, help="Continue the search whose journal is in the folder of -o.")
 @click.option("--force", is_flag=True, help="Replace the folder of -o.")
@@ -167,7 +167,7 @@ def _write_proof(discovery: Discovery, proof: Path, force: bool, seconds: float)
     """Write and check a proof, in as much time as the search had."""
     from masksynth.backends import Limits
     from masksynth.verify.proof import check_proof
-    from masksynth_solvers.discover.certificate import write_discovery_proof
+    from masksynth_solvers.discover.write_structure_proof import write_discovery_proof
 
     assert discovery.best is not None
     structure, limits = discovery.best.structure, Limits(seconds)
@@ -178,12 +178,12 @@ def _search(question: Contracts, files: FolderOptions, search: SearchOptions, qu
     """Run the search; SIGTERM ends it as Ctrl-C does."""
     from masksynth.backends import Limits
     from masksynth.discover.discover import discover
-    from masksynth.discover.journal import Journal
+    from masksynth.discover.search_journal import Journal
     from masksynth.workers.dask import connected
 
     with ExitStack() as stack:
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
-        executor, jobs = stack.enter_context(connected(search.dask)) if search.dask else (None, 1)
+        executor, jobs = stack.enter_context(connected(search.dask, least=2)) if search.dask else (None, 1)
         show = stack.enter_context(progress(f"discovering {plain(question.name)} ...", quiet))
         return discover(
             question,
@@ -200,7 +200,7 @@ def _search(question: Contracts, files: FolderOptions, search: SearchOptions, qu
 def _show(discovery: Discovery, output: Path | None, as_json: bool, quiet: bool) -> None:
     """Print a discovery as JSON or as text."""
     from masksynth.cli.discovery_text import discovery_text
-    from masksynth.discover.answer import record
+    from masksynth.discover.discovery import record
 
     if as_json:
         print_json(record(discovery))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from masksynth.backends import Status
-from masksynth.discover.answer import Candidate, Discovery
+from masksynth.discover.discovery import Candidate, Discovery
 from masksynth.terminal import count, depth, plain
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from masksynth.cli.report import TOKENIZER
+from masksynth.cli.report_options import TOKENIZER
 from masksynth.draw import WHAT, format_of, write_picture
 from masksynth.files import check_file
 from masksynth.terminal import (

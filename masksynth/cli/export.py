@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from masksynth.errors import InvalidInstance, Unsupported
+from masksynth.export.format_sizes import Entry, summary
 from masksynth.export.mask_arrays import Arrays
-from masksynth.export.targets import TARGETS, Entry, check_target_file, export_arrays, summary, write_arrays
+from masksynth.export.targets import TARGETS, check_target_file, export_arrays, write_arrays
 from masksynth.export.tree_segments import describe_cost
 from masksynth.mask import Mask
 from masksynth.terminal import (
@@ -34,7 +35,9 @@ def block_size_option(_: click.Context, __: click.Parameter, value: str) -> tupl
     if len(parts) > 2 or not all(
         part.isascii() and part.isdecimal() and 0 < len(part) < 8 and int(part) > 0 for part in parts
     ):
-        raise click.BadParameter(f"{plain(value)!r} is not a block size; give 128, or queries x keys as in 256x128")
+        raise click.BadParameter(
+            f"expected a block size such as 128, or queries x keys as in 256x128, got {plain(value)!r}"
+        )
     return int(parts[0]), int(parts[-1])
 
 

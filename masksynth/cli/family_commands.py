@@ -59,8 +59,8 @@ def family_command(
             try:
                 values[key] = parse_flag(hints[key], flags[key])
             except ValueError:
-                fact = f"{flags[key]!r} is not {_type_text(hints[key])}"
-                raise click.BadParameter(fact, param_hint=f"--{key}") from None
+                fact = f"expected {_type_text(hints[key])}, got {flags[key]!r}"
+                raise click.BadParameter(fact, param_hint=f"'--{key}'") from None
         try:
             text = write(function(**values), **{key: flags[key] for key in flags if key not in parameters})
         except InvalidInstance as error:

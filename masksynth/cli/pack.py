@@ -24,7 +24,7 @@ from masksynth.pack.run_summary import Summary
 from masksynth.pack.stream_windows import WINDOW
 from masksynth.pack.unpacking import unpack_samples
 from masksynth.terminal import JSON, QUIET, count, input_files, output_file, plain, print_json, standard_input
-from masksynth.terminal.chat_options import ChatChoice, chat_options
+from masksynth.terminal.chat_command_options import ChatChoice, chat_options
 from masksynth.workers.dask import connected
 
 OPEN_FILES = 100

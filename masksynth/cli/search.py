@@ -99,9 +99,18 @@ class ResultFiles:
     show_default=True,
     help="Random seed of the solvers.",
 )
-@click.option("--time-limit", type=float, metavar="SECONDS", help="Time for each instance and backend.")
-@click.option("--kill-after", type=float, metavar="SECONDS", help="Kill the worker of an instance that takes longer.")
-@click.option("--budget", type=float, metavar="SECONDS", help="Time for all instances together.")
+@click.option(
+    "--time-limit", type=click.FloatRange(0, 1e9), metavar="SECONDS", help="Time for each instance and backend."
+)
+@click.option(
+    "--kill-after",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Kill the worker of an instance that takes longer.",
+)
+@click.option(
+    "--budget", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Time for all instances together."
+)
 @click.option("--memory", type=click.IntRange(1), metavar="MEGABYTES", help="Address space of each worker.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Solve on the workers of this Dask scheduler.")
 @click.option(

@@ -62,8 +62,8 @@ def _parse_values(family: str, name: str, text: str) -> Sequence[Any]:
             [value for part in text.split(",") for value in _parse_range(part)] if "," in text else _parse_range(text)
         )
     except ValueError:
-        fact = f"{text!r} is neither a number, an ascending range such as 4..64 nor a list"
-        raise click.BadParameter(fact, param_hint=f"--{name}") from None
+        fact = f"expected a number, an ascending range such as 4..64 or a list, got {text!r}"
+        raise click.BadParameter(fact, param_hint=f"'--{name}'") from None
 
 
 def _parse_range(text: str) -> range:

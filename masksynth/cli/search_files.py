@@ -100,7 +100,7 @@ def write_sparse_search_files(thin: SparseAnswer, files: SearchFiles, limits: Li
         write_sparse_wcnf(thin.problem, files.emit, files.force)
     if files.proof is not None and thin.mask is not None:
         from masksynth.verify.proof import check_proof
-        from masksynth_solvers.sparse.certificate import write_proof
+        from masksynth_solvers.sparse.write_sparse_proof import write_proof
 
         bounds = [standing.lower for standing in thin.outcome.standings]
         write_proof(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from masksynth.backends import Limits, backend, names
-from masksynth.cli.report import REPORT, TOKENIZER, check_report
+from masksynth.cli.report_options import REPORT, TOKENIZER, check_report
 from masksynth.cli.search_files import EXIT, SearchFiles, search_file_options, write_search_files
 from masksynth.cli.search_limits import limit_options
 from masksynth.errors import Unsupported

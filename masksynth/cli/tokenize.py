@@ -15,7 +15,7 @@ from masksynth.files import check_file
 from masksynth.pack.packing import LENGTH
 from masksynth.pack.read_run import places_of
 from masksynth.terminal import JSON, QUIET, count, input_files, plain, print_json, standard_input
-from masksynth.terminal.chat_options import ChatChoice, chat_options
+from masksynth.terminal.chat_command_options import ChatChoice, chat_options
 
 
 @click.command()

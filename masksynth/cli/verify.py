@@ -26,10 +26,11 @@ from masksynth.terminal import (
     read_instance,
     standard_input,
 )
-from masksynth.terminal.chat_options import TOKENIZER
+from masksynth.terminal.chat_command_options import TOKENIZER
 
 if TYPE_CHECKING:
     from masksynth.verify import Report
+    from masksynth.verify.samples import PackedReport
 
 MANIFEST, SOLUTION = "manifest.json", "solution.json"
 
@@ -191,32 +192,40 @@ def _verify_samples(sources: Sequence[str], folder: Path, tokenizer: str | None,
         with progress(f"checking {folder} ...", quiet):
             report = verify_packed(folder, read)
     except WrongAnswer as error:
-        if as_json:
-            sample, token, file = (getattr(error, name, None) for name in ("sample", "token", "file"))
-            fact = getattr(error, "said", error.fact)  # without the names of file and sample
-            where = {"sample": sample, "token": token, "batch": file or None, "fact": fact}
-            print_json({"ok": False, "requirement": error.requirement, **where})
-            sys.exit(1)
-        raise
+        if not as_json:
+            raise
+        print_json(_wrong_record(error))
+        sys.exit(1)
     if as_json:
-        right = {
-            "ok": True,
-            "requirement": None,
-            "sample": None,
-            "token": None,
-            "batch": None,
-            "checks": list(report.checks),
-        }
-        counts = {name: getattr(report, name) for name in ("samples", "batches", "positions", "loss_edges", "skipped")}
-        print_json({**right, **counts})
+        print_json(_right_record(report))
     elif not quiet:
-        left_out = f", {count(report.skipped, 'sample')} longer than a batch left out" if report.skipped else ""
-        batches = f"{report.batches:,} batch{'' if report.batches == 1 else 'es'}"
-        summary = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
-        edges = count(report.loss_edges, "loss edge")
-        click.echo(f"{plain(str(folder))}: right. {summary}, {edges}{left_out}; checked: {', '.join(report.checks)}")
-        if "hashes" not in report.checks:
-            click.echo("  not compared: hashes, which folders of older versions lack")
+        click.echo(_right_text(folder, report))
+
+
+def _wrong_record(error: WrongAnswer) -> dict[str, Any]:
+    """Return the JSON record of a packed folder that is wrong."""
+    sample, token, file = (getattr(error, name, None) for name in ("sample", "token", "file"))
+    fact = getattr(error, "said", error.fact)  # without the names of file and sample
+    where = {"sample": sample, "token": token, "batch": file or None, "fact": fact}
+    return {"ok": False, "requirement": error.requirement, **where}
+
+
+def _right_record(report: PackedReport) -> dict[str, Any]:
+    """Return the JSON record of a packed folder that is right."""
+    nothing = dict.fromkeys(("requirement", "sample", "token", "batch"))
+    counts = {name: getattr(report, name) for name in ("samples", "batches", "positions", "loss_edges", "skipped")}
+    return {"ok": True, **nothing, "checks": list(report.checks), **counts}
+
+
+def _right_text(folder: Path, report: PackedReport) -> str:
+    """Return the line about a packed folder that is right, and a second one about what could not be compared."""
+    left_out = f", {count(report.skipped, 'sample')} longer than a batch left out" if report.skipped else ""
+    batches = f"{report.batches:,} batch{'' if report.batches == 1 else 'es'}"
+    summary = f"{count(report.samples, 'sample')} in {batches} of {report.positions:,} positions"
+    edges = count(report.loss_edges, "loss edge")
+    line = f"{plain(str(folder))}: right. {summary}, {edges}{left_out}; checked: {', '.join(report.checks)}"
+    not_compared = "" if "hashes" in report.checks else "\n  not compared: hashes, which folders of older versions lack"
+    return line + not_compared
 
 
 def _read_chats(

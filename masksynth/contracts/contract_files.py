@@ -27,16 +27,16 @@ from masksynth.contracts.model import (
     Weights,
     resolve_options,
 )
-from masksynth.contracts.position_ids import number_positions
+from masksynth.contracts.number_coordinates import number_positions
 from masksynth.contracts.spaces import count_elements, space_of
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import UInt64Array
 from masksynth.tasks.canonical import canonical_texts, frozen, shown
 from masksynth.tasks.faults import list_items, other_keys, shape_fault
-from masksynth.tasks.parse_json import MAX_BYTES, parse
+from masksynth.tasks.parse_json import parse_document, read_document
 
 if TYPE_CHECKING:
-    from masksynth.contracts.json_schema import ContractsFile
+    from masksynth.contracts.document_structs import ContractsFile
 
 
 BEGINS = 'contracts begin {"masksynth_contracts": 1, "name": ..., "elements": ..., "targets": ...}'
@@ -63,14 +63,7 @@ def load_contracts(
     OSError
         If the file cannot be read.
     """
-    if isinstance(source, (str, Path)):
-        with open(source, "rb") as file:
-            return loads_contracts(file.read(MAX_BYTES + 1), str(source), layers=layers, masks=masks)
-    if not hasattr(source, "read"):
-        raise InvalidInstance(f"expected a path or an open file, got {type(source).__name__}", "")
-    name = getattr(source, "name", "<stream>")
-    place = name if isinstance(name, str) else "<stream>"
-    return loads_contracts(source.read(MAX_BYTES + 1), place, layers=layers, masks=masks)
+    return loads_contracts(*read_document(source), layers=layers, masks=masks)
 
 
 @paused_collector()
@@ -98,11 +91,8 @@ def loads_contracts(
     >>> [contracts.needed(target).tolist() for target in range(3)]
     [[1, 2], [0, 2], [0, 1]]
     """
-    if not isinstance(data, bytes | str):
-        raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
     try:
-        text = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-        file = _read_fields(parse(text, BEGINS))
+        file = _read_fields(parse_document(data, BEGINS))
         file.layers = file.layers if layers is None else layers
         file.masks = file.masks if masks is None else masks
         return _contracts_of(file)
@@ -114,7 +104,7 @@ def _read_fields(document: Any) -> ContractsFile:
     """Return the fields of a parsed JSON document, of the right types."""
     import msgspec
 
-    from masksynth.contracts.json_schema import ContractsFile
+    from masksynth.contracts.document_structs import ContractsFile
 
     if isinstance(document, dict) and "masksynth" in document and "masksynth_contracts" not in document:
         remedy = "name a document as masksynth contracts prints it"
@@ -147,7 +137,7 @@ def _contracts_of(file: ContractsFile) -> Contracts:
 
 def _unknown_fields(document: Any) -> Iterator[tuple[str, str]]:
     """Yield (path, key) of every field that is not part of the schema."""
-    from masksynth.contracts import json_schema as files
+    from masksynth.contracts import document_structs as files
 
     yield from other_keys("$", document, files.ContractsFile)
     if not isinstance(document, dict):

@@ -17,6 +17,9 @@ from masksynth.mask.typing import Int32Array, Int64Array, UInt64Array
 MAX_DISTANCES = 16_384
 """Maximal number of elements all of whose distances are computed (1 GiB)."""
 
+BIT_ROUNDS = 8
+"""Rounds of a search from all nodes of a graph that are made on rows of bits; then pairs of nodes are followed."""
+
 
 def distances(elements: Elements) -> Int32Array:
     """Return the distance of each two elements, as (n, n) int32, for at most ``MAX_DISTANCES`` elements.
@@ -76,14 +79,55 @@ def _tree_distances(parents: Sequence[int | None]) -> Int32Array:
 
 
 def _graph_distances(elements: Elements) -> Int32Array:
-    """Return shortest path lengths of a connected graph: the round in which each element is reached from each other."""
-    total = np.zeros((elements.count, elements.count), np.int32)
+    """Return shortest path lengths of a connected graph: the round in which each element is reached from each other.
+
+    Rounds on rows of bits cost the same however few elements they reach, so after ``BIT_ROUNDS`` only the pairs that
+    the last round reached are followed: each pair then costs its degree, once.
+    """
+    n = elements.count
+    total = np.zeros((n, n), np.int32)
+    row = column = np.arange(n)
     before = None
-    for distance, reached in enumerate(_growing_balls(elements)):
+    for distance, reached in enumerate(islice(_growing_balls(elements), BIT_ROUNDS + 1)):
         if before is not None:
-            total[_members(reached & ~before)] = distance
+            row, column = _members(reached & ~before)
+            total[row, column] = distance
         before = reached
+    if np.count_nonzero(total) < n * (n - 1):
+        _follow_pairs(total, row, column, *_neighbours(elements))
     return total
+
+
+def _follow_pairs(
+    total: Int32Array, row: Int64Array, column: Int64Array, neighbour: Int64Array, first: Int64Array
+) -> None:
+    """Write the distances beyond those of the pairs (row, column), all of which are equal, round by round.
+
+    Parameters
+    ----------
+    total : (n, n) int32
+        Distances so far; 0 where none is known, and on the diagonal.
+    row, column : (p,) int64
+        The pairs reached last.
+    neighbour, first : (2 m,) int64, (n + 1,) int64
+        Neighbours of each element, as in CSR.
+    """
+    n, flat = len(total), total.reshape(-1)
+    distance = int(total[row[0], column[0]])
+    while len(row):
+        distance += 1
+        degree = first[column + 1] - first[column]
+        ends = np.cumsum(degree)
+        # Entry i of the neighbours of pair p is neighbour[first[column[p]] + i].
+        entry = np.arange(ends[-1]) + np.repeat(first[column] - ends + degree, degree)
+        row, column = np.repeat(row, degree), neighbour[entry]
+        is_new = (flat[row * n + column] == 0) & (row != column)
+        code = row[is_new] * n + column[is_new]
+        # Of equal codes the last one written is kept.
+        flat[code] = np.arange(1, len(code) + 1)
+        code = code[flat[code] == np.arange(1, len(code) + 1)]
+        flat[code] = distance
+        row, column = np.divmod(code, n)
 
 
 def balls(elements: Elements, radius: int) -> UInt64Array:
@@ -106,19 +150,26 @@ def _growing_balls(elements: Elements) -> Iterator[UInt64Array]:
     Searches from all elements advance together, one step a round, as rows of bits.
     """
     n = elements.count
-    ends = np.array(edges_of(elements), np.int64).reshape(-1, 2)
-    both = np.concatenate([ends, ends[:, ::-1]])
-    node, neighbour = both[np.argsort(both[:, 0], kind="stable")].T
-    first = np.flatnonzero(np.diff(node, prepend=-1))
+    neighbour, offset = _neighbours(elements)
+    node = np.flatnonzero(np.diff(offset))
+    first = offset[node]
     reached = packed_rows(n, n, lambda row: np.arange(n) == row)
     while True:
         yield reached
         following = reached.copy()
         if len(first):
-            following[node[first]] |= np.bitwise_or.reduceat(reached[neighbour], first, axis=0)
+            following[node] |= np.bitwise_or.reduceat(reached[neighbour], first, axis=0)
         if np.array_equal(following, reached):
             return
         reached = following
+
+
+def _neighbours(elements: Elements) -> tuple[Int64Array, Int64Array]:
+    """Return the neighbours of all elements, one after another, and (n + 1,) where those of each begin."""
+    ends = np.array(edges_of(elements), np.int64).reshape(-1, 2)
+    both = np.concatenate([ends, ends[:, ::-1]])
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    return both[:, 1], np.searchsorted(both[:, 0], np.arange(elements.count + 1))
 
 
 def edges_of(elements: Elements) -> list[tuple[int, int]]:

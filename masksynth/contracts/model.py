@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from masksynth.contracts.value_checks import check_depth, check_elements, check_labels, check_sets
+from masksynth.contracts.check_contract_values import check_depth, check_elements, check_labels, check_sets
 from masksynth.errors import InvalidInstance
 from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.tasks.canonical import shown
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 SCHEMA = 1
 """Version of documents of contracts."""
@@ -98,8 +98,8 @@ class Weights:
         Price of a position that is updated, of one that is only read (keys and values), and of a pair off the diagonal.
         The defaults are multiples of d^2 floating point operations of a layer of width d = 1,000: 24, 4 and 4 / d.
     count : str
-        ``structure``: position x positions + pair x edges. ``layer``: every layer is charged for the positions that it
-        updates, for those that it reads without updating them, and for its pairs.
+        ``structure``: position x positions + pair x edges. ``layer``: the sum over layers of the prices of the
+        positions that it updates, of those that it reads without updating them, and of its pairs.
     """
 
     position: float = 24.0
@@ -125,13 +125,13 @@ class Demand:
     Parameters
     ----------
     direct : int
-        At least so many needed elements, or all, are read directly: as the only content of a key's state.
+        At least this many needed elements, or all, are read directly: as the only content of a key's state.
     mixed : int
-        Each needed element also arrives through a state that has read at least so many others.
+        Each needed element also arrives through a state that has read at least this many others.
     bandwidth : int
-        Number of vertex-disjoint ways from so many needed elements to the target in the time-expanded graph.
+        Number of vertex-disjoint ways from this many needed elements to the target in the time-expanded graph.
     hops : int, optional
-        Each needed element arrives over at most so many reads.
+        Each needed element arrives over at most this many reads.
     """
 
     direct: int = 0
@@ -170,7 +170,7 @@ class Contracts:
     same_blanks : bool
         Whether all blanks have the input ``{"blank": 0}``; otherwise ``{"blank": k}`` for target k.
     derived : frozenset of str
-        Which of ``masks`` and ``count`` (of the weights) follow from the other fields, since nobody gave them:
+        Which of ``masks`` and ``count`` (of the weights) follow from the other fields, since they were not given:
         `with_options` decides them again.
 
     Examples

@@ -14,7 +14,7 @@ from masksynth.mask.typing import Int64Array
 from masksynth.tasks.canonical import shown
 
 if TYPE_CHECKING:
-    from masksynth.contracts.json_schema import SpaceFile
+    from masksynth.contracts.document_structs import SpaceFile
 
 
 def count_elements(elements: int | list[Any] | SpaceFile) -> int:

@@ -20,7 +20,7 @@ from masksynth.discover.layer_costs import (
     leave_one_out_by_layers,
 )
 from masksynth.discover.raw_keys import targets_hide_from_each_other, tokens_stay_raw
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array, UInt8Array
 
 PAGE = "docs/discovery.md"
@@ -134,7 +134,7 @@ def _has_blanks_apart(contracts: Contracts, work: Work) -> bool:
 
 
 def _cost_by_layers(contracts: Contracts, work: Work, edges: Bound) -> Bound:
-    """Return the best bound for the cost when every layer is charged."""
+    """Return the best bound for a cost that counts every layer."""
     weights = contracts.weights
     is_query = np.array([target.place == "query" for target in contracts.targets], bool)
     if contracts.masks == "one":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Candidate
 from masksynth.discover.as_answer import to_merged
+from masksynth.discover.discovery import Candidate
 from masksynth.discover.measure import measure
 from masksynth.discover.structure import Structure
 from masksynth.verify import verify

@@ -147,7 +147,7 @@ class Circuit:
         return readers
 
     def tidy(self) -> Circuit:
-        """Return the circuit without gates that nobody reads, with one gate for each set, and none that one node reads.
+        """Return the circuit without unread gates, with one gate for each set, and none that one node reads.
 
         The inputs of a gate that one node reads become that node's own. Numbers of gates change.
         """

@@ -6,13 +6,13 @@ from concurrent.futures import Executor
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Discovery
+from masksynth.discover.discovery import Discovery
 from masksynth.discover.impossible import find_impossible
 from masksynth.discover.incumbent import Progress
-from masksynth.discover.journal import Journal
 from masksynth.discover.least_cost import LeastCost
 from masksynth.discover.most_pairs import MostPairs
 from masksynth.discover.pareto import Pareto
+from masksynth.discover.search_journal import Journal
 from masksynth.errors import InvalidInstance, check_type
 
 SECONDS = 60.0
@@ -78,5 +78,5 @@ def discover(
     if objective == "pairs":
         return MostPairs(contracts, positions, limits, executor, journal, progress).run()
     if objective == "pareto":
-        return Pareto(contracts, limits, executor, progress).run()
+        return Pareto(contracts, limits, executor, journal, progress).run()
     return LeastCost(contracts, limits, backend, executor, journal, progress).run()

@@ -43,7 +43,7 @@ class Editor:
         self._update_latest({*before, *children})
 
     def add_gate(self, children: Iterable[int]) -> int:
-        """Add a gate that nobody reads yet, and return its number."""
+        """Add a gate that no node reads yet, and return its number."""
         gate = self.circuit.add_gate(())
         self.circuit.value[gate] = self.circuit.union(children := tuple(children))
         self.readers.append(set())

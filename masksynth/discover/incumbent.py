@@ -6,8 +6,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Candidate
 from masksynth.discover.candidate import confirm
+from masksynth.discover.discovery import Candidate
 from masksynth.discover.measure import Sizes, measure
 from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.structure import Structure, prune

@@ -1,4 +1,4 @@
-"""Lower bounds for the cost when every layer is charged: theorems 4, 5 and 6 of ``docs/discovery.md``."""
+"""Lower bounds for a cost that counts every layer: theorems 4, 5 and 6 of ``docs/discovery.md``."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def leave_one_out_at_tokens(n: int, weights: Weights) -> float:
 def leave_one_out_by_layers(n: int, weights: Weights) -> float:
     """Return a lower bound for the cost of leave-one-out of n >= 3 tokens with blank queries and a mask per layer.
 
-    With x updates beyond one for each query, d tokens that are only read raw in the last layer, and w that are charged
+    With x updates beyond one for each query, d tokens that are only read raw in the last layer, and w that are paid
     twice, the cost is at least n (position + kv) + x position + w kv + pair edges, where
 
     - n - d - w <= x + C(x, floor(x / 2)): the other tokens are told apart by x states (Sperner);
@@ -132,7 +132,7 @@ def leave_one_out_by_layers(n: int, weights: Weights) -> float:
         all_saved = n * (n - 1) - updates * ((n - 1) ** 2 // 4)
         least = np.maximum(np.maximum(raw, all_saved), 4 * n - 6)
         twice = np.maximum(mixed - updates - comb(updates, updates // 2), 0)
-        if weights.kv >= weights.pair * (updates + 1):  # otherwise it may pay to charge more tokens twice
+        if weights.kv >= weights.pair * (updates + 1):  # otherwise more tokens that are paid twice may be cheaper
             apart = np.maximum(mixed - twice - updates, 0)
             reads = late * (n - 1) + reads_apart(apart, updates) + max(n - updates, 0)
             least = np.maximum(least, np.where(mixed >= 2, reads, 0))

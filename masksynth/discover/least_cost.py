@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Discovery
-from masksynth.discover.backends import DiscoverBackend, discover_backend
 from masksynth.discover.bounds import Bound, bounds_of
 from masksynth.discover.constructions import constructions_for
-from masksynth.discover.improve import Start, price_of
+from masksynth.discover.discovery import Discovery
+from masksynth.discover.exact_backends import DiscoverBackend, discover_backend
 from masksynth.discover.incumbent import Incumbent, Progress, is_less
-from masksynth.discover.journal import Journal
 from masksynth.discover.read_circuit import read_circuit
-from masksynth.discover.search import Elite, search_rounds
+from masksynth.discover.search_job import Start, price_of
+from masksynth.discover.search_journal import Keeper
+from masksynth.discover.search_rounds import Elite, search_rounds
 from masksynth.errors import MasksynthError, Unsupported
 
 AUTO_STATES = 160
@@ -23,7 +23,7 @@ AUTO_STATES = 160
 AUTO_SHARE = 0.5
 """... for at most this share of the time that is left."""
 LARGEST = 700
-"""The local search is run for at most so many elements, and targets."""
+"""The local search is run for at most this many elements, and targets."""
 SEARCH, EXACT = "search", "cpsat"
 
 
@@ -38,7 +38,7 @@ class LeastCost:
     backend : str
         ``auto``, ``search`` or the name of an exact search.
     executor : Executor, optional
-    journal : Journal, optional
+    journal : Keeper, optional
     progress : function, optional
     """
 
@@ -48,12 +48,12 @@ class LeastCost:
         limits: Limits,
         backend: str = "auto",
         executor: Executor | None = None,
-        journal: Journal | None = None,
+        journal: Keeper | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.contracts, self.limits, self.backend, self.executor = contracts, limits, backend, executor
         self.journal, self.progress = journal, progress
-        self.rounds = 0
+        self.rounds, self.is_interrupted = 0, False
         self.exact = None if backend in ("auto", SEARCH) else discover_backend(backend)
         self.bound = bounds_of(contracts).cost
         self.incumbent = Incumbent(contracts, lambda sizes: sizes.cost, limits.seconds, self._note)
@@ -65,6 +65,7 @@ class LeastCost:
         try:
             reason = self._find()
         except KeyboardInterrupt:
+            self.is_interrupted = True
             if self.incumbent.best is None:
                 raise
         status = self._status(reason)

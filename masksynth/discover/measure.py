@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.contracts import Contracts
-from masksynth.discover.structure import Reads, Structure, contexts, live_after, updated_positions
-from masksynth.mask.csr import distinct
+from masksynth.discover.structure import Reads, Structure, iterate_contexts, live_after, updated_positions
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 
@@ -43,7 +43,7 @@ def measure(structure: Structure, contracts: Contracts) -> Sizes:
     """Return the sizes of a pruned structure and its cost by the weights of its contracts.
 
     With ``count: structure`` the cost is position x N + pair x edges. With ``count: layer`` it is the sum over layers
-    of position x updated + kv x (read without being updated) + pair x reads; one mask is charged in each of L layers.
+    of position x updated + kv x (read without being updated) + pair x reads; one mask is counted in each of L layers.
     """
     updated = updated_positions(structure, contracts.masks)
     edges = sum(len(reads.query) for reads in structure.reads)
@@ -82,23 +82,23 @@ def count_mixed(structure: Structure, contracts: Contracts) -> int:
 
     A pair of one mask is counted once, if it is such a read in some layer.
     """
-    states, live = contexts(structure, contracts), live_after(structure, contracts.masks)
-    if contracts.masks == "one":
-        reads = structure.reads[0].select(live[1, structure.reads[0].query])
-        mixed = np.zeros(len(reads.query), bool)
-        for before in states:
-            mixed |= _is_mixed(before, reads)
-        return int(mixed.sum())
-    return sum(
-        int(_is_mixed(states[layer], reads.select(live[layer + 1, reads.query])).sum())
-        for layer, reads in enumerate(structure.reads)
-    )
+    live = live_after(structure, contracts.masks)
+    states = iterate_contexts(structure, contracts)
+    if contracts.masks == "layered":
+        return sum(
+            int(_is_mixed(before, reads.select(live[layer + 1, reads.query])).sum())
+            for layer, (before, reads) in enumerate(zip(states, structure.reads, strict=False))
+        )
+    waiting = structure.reads[0].select(live[1, structure.reads[0].query])  # reads not mixed so far
+    count = len(waiting.query)
+    for before in states:
+        waiting = waiting.select(~_is_mixed(before, waiting))
+    return count - len(waiting.query)
 
 
 def _is_mixed(before: UInt64Array, reads: Reads) -> BoolArray:
     """Return whether each read is of a context of at least two elements, one of them new to the reader."""
-    read = before[reads.key]
-    bits = np.unpackbits(read.view(np.uint8), axis=1).sum(axis=1)
-    new = read & ~before[reads.query]
-    is_mixed: BoolArray = (bits >= 2) & (new != 0).any(axis=1)
+    is_mixed: BoolArray = np.bitwise_count(before).sum(axis=1)[reads.key] >= 2
+    chosen = np.flatnonzero(is_mixed)
+    is_mixed[chosen] = (before[reads.key[chosen]] & ~before[reads.query[chosen]]).any(axis=1)
     return is_mixed

@@ -1,9 +1,9 @@
 """Add reads to a structure until it meets the demands of its contracts.
 
-Reads by a target in the last layer harm nobody, for nobody reads it afterwards. There a read of an element's raw
-position meets ``direct``, ``hops`` and ``bandwidth``; for ``mixed`` a target reads states of several elements: those
-that are there, blanks of other targets that read some elements in the first layer, or registers. The demands are met,
-not necessarily at the least cost.
+Reads by a target in the last layer change no other context, since it is not read afterwards. There a read of an
+element's raw position meets ``direct``, ``hops`` and ``bandwidth``; for ``mixed`` a target reads states of several
+elements: those that are there, blanks of other targets that read some elements in the first layer, or registers. The
+demands are met, not necessarily at the least cost.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class _Extended:
         return found
 
     def add_direct(self, target: int, count: int) -> None:
-        """Let a target read so many needed elements directly, or all; those first whose raw positions are there."""
+        """Let a target read this many needed elements directly, or all; those first whose raw positions are there."""
         found, position = self._direct(target), self.target[target]
         missing = [element for element in members(self.wants.need[target]) if element not in found]
         there = {
@@ -151,7 +151,7 @@ class _Extended:
             self._read(position, self._raw(element, position))
 
     def _within(self, position: int, hops: int) -> int:
-        """Return the elements that arrive at a position over at most so many reads."""
+        """Return the elements that arrive at a position over at most this many reads."""
         # fewest[k]: reads between k after the layer and the position after the last one; keeping a state costs none.
         fewest = {position: 0}
         passes = len(self.reads) if not self.is_one else min(hops, len(self.element))
@@ -169,7 +169,7 @@ class _Extended:
         return near
 
     def add_mixed(self, others: int) -> None:
-        """Let each target read each needed element also in a state that holds so many others."""
+        """Let each target read each needed element also in a state that holds this many others."""
         for target, position in enumerate(self.target):
             missing = self.wants.need[target] & ~self._mixed(position, others)
             while missing:
@@ -231,7 +231,7 @@ class _Extended:
                     yield sum(1 << member for member in chosen)
 
     def _idle(self, target: int, bits: int) -> Iterator[int]:
-        """Yield the blanks of other targets that nobody reads and that may hold a set, one that ``target`` may read."""
+        """Yield the unread blanks of other targets that may hold a set, one that ``target`` may read."""
         for other, host in enumerate(self.target):
             held = self._before_last(host) | bits
             is_blank = self.element[host] < 0 and self.target.count(host) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from itertools import count
 from random import Random
 from time import perf_counter
@@ -12,20 +13,25 @@ import numpy as np
 
 from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts
-from masksynth.discover.answer import Discovery
 from masksynth.discover.bounds import bounds_of
 from masksynth.discover.constructions import constructions_for
+from masksynth.discover.discovery import Discovery
+from masksynth.discover.exact_backends import find_most_mixed
 from masksynth.discover.fullest import Plan, Stage, change
 from masksynth.discover.incumbent import Incumbent, Progress
-from masksynth.discover.journal import Journal
 from masksynth.discover.measure import Sizes
 from masksynth.discover.meet_demands import meet_demands
-from masksynth.discover.search import LONGEST, SHORTEST, run_calls
+from masksynth.discover.search_journal import Journal
+from masksynth.discover.search_rounds import LONGEST, SHORTEST, run_calls
 from masksynth.discover.structure import prune
+from masksynth.errors import Unsupported
 from masksynth.workers.ordered import Call
 
 SIZES = range(2, 9)
 """Sizes of the sets by which contexts grow in a layer, among which `reservoirs` begins."""
+EXACT_STATES = 40
+"""An exact search is run where (elements + targets) x layers is at most this."""
+COUNTING = "counting: every ordered pair of positions in each layer but the first, in the last by targets alone"
 LARGEST_PLAN = 40_000_000
 """Largest layers x readers x elements of a plan."""
 
@@ -37,6 +43,25 @@ def enough_positions(contracts: Contracts) -> int:
         prune(meet_demands(structure, contracts), contracts.masks).size for structure in constructions_for(contracts)
     )
     return max(default, min(sizes, default=default))
+
+
+def count_pairs(contracts: Contracts, positions: int) -> int:
+    """Return a number of pairs that mixed reads do not exceed.
+
+    Before the first layer nothing is mixed, and after the last one only the positions of targets are live. One mask is
+    counted once.
+
+    Examples
+    --------
+    >>> from masksynth.contracts.families import leave_one_out
+    >>> [count_pairs(leave_one_out(n=20, layers=layers), 40) for layers in (1, 2, 4)]
+    [0, 780, 3900]
+    """
+    if contracts.masks == "one":
+        return positions * (positions - 1)
+    layers = contracts.layers or 1
+    last = min(positions, len(contracts.targets)) if layers > 1 else 0
+    return (max(0, layers - 2) * positions + last) * (positions - 1)
 
 
 class MostPairs:
@@ -65,8 +90,7 @@ class MostPairs:
         self.positions = enough_positions(contracts) if positions is None else positions
         self.progress, self.rounds = progress, 0
         self.incumbent = Incumbent(contracts, self._key, limits.seconds, self._note)
-        layers = (contracts.layers or 1) if contracts.masks == "layered" else 2
-        self.bound = (layers - 1) * self.positions * (self.positions - 1)
+        self.bound, self.bound_by = count_pairs(contracts, self.positions), COUNTING
 
     def _key(self, sizes: Sizes) -> float:
         return float("inf") if sizes.positions > self.positions else -sizes.mixed_edges
@@ -90,8 +114,7 @@ class MostPairs:
     def _discovery(self, status: Status, reason: str) -> Discovery:
         best, seconds = self.incumbent.best, self.incumbent.seconds
         bound = None if best is None else self.bound
-        by = "counting: every ordered pair of positions in each layer but the first"
-        return Discovery(status, self.contracts, "pairs", best, bound, by, seconds, reason)
+        return Discovery(status, self.contracts, "pairs", best, bound, self.bound_by, seconds, reason)
 
     def _find(self) -> None:
         """Offer constructions and what an earlier run found, then plans."""
@@ -104,9 +127,29 @@ class MostPairs:
         registers = self.positions - self.contracts.elements.count - len(self.contracts.targets)
         if registers < 0 or self.contracts.masks == "one" or (self.contracts.layers or 1) < 2:
             return
+        self._try_exact()
         stage = Stage(self.contracts, min(registers, len(self.contracts.targets)))
         if stage.layers * stage.readers * stage.elements <= LARGEST_PLAN:
             self._search(stage)
+
+    def _try_exact(self) -> None:
+        """Run the exact search for half of the time, if the contracts are small and it can express them."""
+        size = self.contracts.elements.count + len(self.contracts.targets)
+        if size * (self.contracts.layers or 1) > EXACT_STATES or self.incumbent.remaining <= 0:
+            return
+        seconds = None if self.limits.seconds is None else self.incumbent.remaining / 2
+        try:
+            outcome = find_most_mixed(self.contracts, self.positions, replace(self.limits, seconds=seconds))
+        except Unsupported:
+            return
+        if outcome.structure is not None:
+            self.incumbent.offer(outcome.structure)
+        if outcome.bound < self.bound:
+            self.bound, self.bound_by = int(outcome.bound), outcome.proof
+
+    @property
+    def _is_proved(self) -> bool:
+        return self.incumbent.value == -self.bound
 
     @property
     def _question(self) -> str:
@@ -120,7 +163,7 @@ class MostPairs:
 
         def calls() -> Iterator[Call]:
             for number in count(self.rounds):
-                if (left := self.incumbent.remaining) <= 0:
+                if (left := self.incumbent.remaining) <= 0 or self._is_proved:
                     return
                 seconds = min(max(left / 10, SHORTEST), LONGEST, left)
                 name, plan = kept[0 if number % 4 else (number // 4) % len(kept)]

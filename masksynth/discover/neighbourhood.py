@@ -22,7 +22,7 @@ REPAIR = {"cpsat": "masksynth_solvers.discover.cover_repair:repair_covers"}
 EXACT, WINDOW, SECONDS = 0.04, 14, 0.4
 """Share of changes that are repaired by it, number of nodes that it covers at once, and its time."""
 WIDE, MANY = 20, 60
-"""Inputs of a node, and nodes, among which pairs are looked for; of more, so many are drawn."""
+"""Inputs of a node, and nodes, among which pairs are looked for; of more, this many are drawn."""
 Price = Callable[[Circuit], float]
 """Price of a circuit, which the search minimises."""
 
@@ -166,7 +166,7 @@ def cover_again(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
 
 
 def cover_exactly(editor: Editor, nodes: Iterable[int], rng: Random) -> None:
-    """Cover some of the nodes anew by CP-SAT, all at once; gates that nobody else reads are charged to them."""
+    """Cover some of the nodes anew by CP-SAT, all at once; gates that no other node reads are part of their cost."""
     circuit = editor.circuit
     listed = sorted(node for node in nodes if len(circuit.inputs[node]) > 1)
     window = set(rng.sample(listed, min(WINDOW, len(listed))))

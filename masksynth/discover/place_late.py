@@ -1,8 +1,8 @@
-"""Place a circuit where every update of a layer is charged: each set as late as possible, in a position of its own.
+"""Place a circuit for a cost that counts each update: each set as late as possible, in a position of its own.
 
 Positions cost nothing there, only their updates. So a gate is computed in the layer before the first of its readers,
 and everything that a node reads it reads in one layer. A node follows a gate that it reads in the gate's own position
-where it is computed in the very next layer and nobody reads the gate later: that saves an edge.
+where it is computed in the very next layer and no node reads the gate later: that saves an edge.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ from random import Random
 from time import perf_counter
 
 from masksynth.contracts import Contracts
-from masksynth.discover.chains import Chains
 from masksynth.discover.circuit import Circuit
 from masksynth.discover.edit_circuit import Editor
 from masksynth.discover.measure import measure
+from masksynth.discover.set_chains import Chains
 from masksynth.discover.structure import Structure, prune
 
 PATIENCE = 6

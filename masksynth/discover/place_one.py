@@ -12,7 +12,7 @@ from masksynth.discover.structure import Reads, Structure
 def embedded_inputs(circuit: Circuit, contracts: Contracts) -> dict[int, int]:
     """Return for each node that may embed an element it reads the element: one that fewest others read.
 
-    An element that nobody else reads then needs no position of its own; any other saves an edge.
+    An element that no other node reads then needs no position of its own; any other saves an edge.
     """
     readers = [len(nodes) for nodes in circuit.readers()]
     elements, first = circuit.wants.elements, circuit.wants.first_gate

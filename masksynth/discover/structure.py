@@ -6,13 +6,14 @@ that q reads in layer l. The diagonal is not stored: every position keeps what i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.contracts.model import Masks
-from masksynth.mask.csr import distinct, run_starts
+from masksynth.mask.equal_values import distinct, run_starts
 from masksynth.mask.typing import BoolArray, Int64Array, UInt64Array
 
 
@@ -81,14 +82,26 @@ def contexts(structure: Structure, contracts: Contracts) -> list[UInt64Array]:
     ...                                               leave_one_out(n=2, layers=1))]
     [[1, 2, 0, 0], [1, 2, 2, 1]]
     """
-    states = [embedded(structure, contracts)]
-    layers = len(structure.reads) if contracts.masks == "layered" else structure.size
-    for layer in range(layers):
-        following = union_of_reads(states[-1], structure.reads[layer % len(structure.reads)])
-        if contracts.masks == "one" and np.array_equal(following, states[-1]):
-            break
-        states.append(following)
-    return states
+    return list(iterate_contexts(structure, contracts))
+
+
+def iterate_contexts(structure: Structure, contracts: Contracts) -> Iterator[UInt64Array]:
+    """Yield C_0, .., C_L one after another, as `contexts` lists them."""
+    state = embedded(structure, contracts)
+    yield state
+    if contracts.masks == "layered":
+        for reads in structure.reads:
+            yield (state := union_of_reads(state, reads))
+        return
+    reads = structure.reads[0]
+    for _ in range(structure.size):
+        following = union_of_reads(state, reads)
+        is_changed = (following != state).any(axis=1)
+        if not is_changed.any():
+            return
+        # What did not change has been taken in by all that read it.
+        reads = structure.reads[0].select(is_changed[structure.reads[0].key])
+        yield (state := following)
 
 
 def embedded(structure: Structure, contracts: Contracts) -> UInt64Array:

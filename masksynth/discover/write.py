@@ -7,7 +7,7 @@ from typing import Any
 
 from masksynth.backends import Status
 from masksynth.contracts import dump_contracts
-from masksynth.discover.answer import Candidate, Discovery, record
+from masksynth.discover.discovery import Candidate, Discovery, record
 from masksynth.discover.front_picture import front_svg
 from masksynth.errors import MasksynthError
 from masksynth.export.answer_folder import answer_files, is_answer_file

@@ -19,7 +19,7 @@ BEND = 6.0
 ORDERS = 6
 """Maximum number of orders with equally many crossings whose horizontal coordinates are compared."""
 PROPORTION = 1.6
-"""Interchangeable boxes get equal widths if the widest is at most so many times as wide as the narrowest."""
+"""Interchangeable boxes get equal widths if the widest is at most this many times as wide as the narrowest."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import distinct, prefix_sums
+from masksynth.mask.csr import prefix_sums
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted, count_covering, row_intervals
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 

@@ -23,8 +23,9 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
-from masksynth.mask.csr import distinct, repeat_ranges
+from masksynth.mask.csr import repeat_ranges
 from masksynth.mask.dense import MAX_DENSE as MAX_DENSE
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.intervals import build_mask, coalesce_sorted, row_intervals
 from masksynth.mask.typing import AnyArray, BoolArray, Int64Array
 from masksynth.tasks import MergedTask

@@ -9,7 +9,7 @@ import numpy as np
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.mask.check_rows import check_rows, format_intervals
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.intervals import RowIntervals, count_intervals, row_intervals
 from masksynth.mask.typing import Int32Array
 

@@ -13,7 +13,7 @@ from masksynth.mask import Mask
 from masksynth.tasks import LossEdge, MergedTask, Position, Question
 from masksynth.tasks.canonical import encode_each, frozen
 from masksynth.tasks.instance_files import parse
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 Index = Annotated[int, msgspec.Meta(ge=0)]
 Layers = Annotated[int, msgspec.Meta(ge=1)]

@@ -15,7 +15,8 @@ import numpy as np
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.mask import Mask
 from masksynth.mask.check_rows import check_rows, format_intervals
-from masksynth.mask.csr import indptr, repeat_index, repeat_ranges, run_starts, segment_sums
+from masksynth.mask.csr import indptr, repeat_index, repeat_ranges, segment_sums
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import RowIntervals
 from masksynth.mask.tree_rows import find_parents
 from masksynth.mask.typing import Int32Array, Int64Array

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges, run_starts
+from masksynth.mask.csr import repeat_ranges
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import check_table, coalesce_sorted
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import indptr, row_of_entry, run_starts
+from masksynth.mask.csr import indptr, row_of_entry
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import RowIntervals, check_table, concatenate_intervals, expand
 from masksynth.mask.typing import Int64Array
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ UInt8Array = NDArray[np.uint8]
 UInt64Array = NDArray[np.uint64]
 """64-bit words: packed bits, or hashes whose sums are taken modulo 2^64."""
 Float64Array = NDArray[np.float64]
+Scalar = TypeVar("Scalar", bound=np.generic)
+"""Type of the entries of an array that a function keeps."""
 
 __all__ = [
     "AnyArray",
@@ -25,6 +27,7 @@ __all__ = [
     "Int8Array",
     "Int32Array",
     "Int64Array",
+    "Scalar",
     "UInt8Array",
     "UInt64Array",
 ]

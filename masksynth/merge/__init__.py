@@ -10,7 +10,7 @@ from masksynth.merge.bottom_up import find_classes, is_acyclic
 from masksynth.merge.build import merge_from_classes, use_lowest_copies
 from masksynth.merge.disjoint_union import live_union, read_rows
 from masksynth.merge.find_leaks import find_leak
-from masksynth.merge.layers import merge_layers
+from masksynth.merge.finite_depth import merge_layers
 from masksynth.merge.refine import refine
 from masksynth.tasks import Instance, MergedTask, TaskFamily
 from masksynth.tasks.instance_files import question_of
@@ -49,8 +49,8 @@ def merge_family(family: TaskFamily, layers: int | None = None) -> MergedTask:
 
     At any depth its positions are the classes of colour refinement over the disjoint union of the tasks' live nodes,
     each repeated max(1, most members in one row) times; with ``layers`` = L, colours are refined for L layers only
-    (`masksynth.merge.layers`). That no merged task has fewer positions is proved in ``docs/theory.md`` (it extends the
-    criterion of arXiv 2606.09951 to multisets, cycles and layer patterns).
+    (`masksynth.merge.finite_depth`). That no merged task has fewer positions is proved in ``docs/theory.md``
+    (it extends the criterion of arXiv 2606.09951 to multisets, cycles and layer patterns).
 
     Parameters
     ----------

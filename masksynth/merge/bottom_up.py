@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.merge.disjoint_union import Rows
 
 

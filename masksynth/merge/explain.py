@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from masksynth.errors import InvalidInstance, check_type
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.merge import merge_family
 from masksynth.merge.disjoint_union import Rows, Union, live_union, read_rows
-from masksynth.merge.layers import compute_levels, effective_layers
+from masksynth.merge.levels import compute_levels, effective_layers
 from masksynth.merge.refine import colour_multiset
 from masksynth.tasks import Instance, Task, TaskFamily
 from masksynth.tasks.canonical import canonical
@@ -40,10 +40,10 @@ class Explanation:
 def explain(family: TaskFamily, one: Name, two: Name, layers: int | None = None) -> Explanation:
     """Compare two nodes.
 
-    At finite depth nodes are compared as deep as predictions depend on them (`masksynth.merge.layers`), and ``merged``
-    says whether they share a position. Colours are computed level by level until the two nodes differ; from there the
-    path goes upstream, one level at each step, to a pair that differs in identity, or whose rows differ in the number
-    of keys of a colour that no earlier difference explains.
+    At finite depth nodes are compared as deep as predictions depend on them (`masksynth.merge.finite_depth`), and
+    ``merged`` says whether they share a position. Colours are computed level by level until the two nodes differ; from
+    there the path goes upstream, one level at each step, to a pair that differs in identity, or whose rows differ in
+    the number of keys of a colour that no earlier difference explains.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 
 Adjacency = Sequence[Sequence[int]]
 Signature = tuple[int, ...]

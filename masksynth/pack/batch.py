@@ -43,7 +43,7 @@ from masksynth.errors import InvalidInstance
 from masksynth.export.formats import read_stored
 from masksynth.export.mask_arrays import Array, Arrays, need
 from masksynth.mask import Mask
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import Float64Array, Int64Array
 from masksynth.pack.check_batch import check_batch, expand_runs
 

@@ -101,6 +101,11 @@ def _check_bounds(batch: PackedBatch) -> None:
             raise InvalidInstance(f"{name} contains a number that is not finite", "", "pack the samples again")
     if (np.diff(batch.loss_sample) < 0).any():
         raise InvalidInstance("loss_sample decreases", "", "pack the samples again")
+    _check_indices(batch)
+
+
+def _check_indices(batch: PackedBatch) -> None:
+    """Refuse offsets that decrease, and tokens outside their samples."""
     for name, offset, size in (
         ("sample_offset", batch.sample_offset, len(batch.sample_position)),
         ("dead_offset", batch.dead_offset, len(batch.dead_token)),

@@ -9,14 +9,23 @@ from typing import Any, cast
 import numpy as np
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.csr import concatenate_slices, indptr, repeat_ranges
+from masksynth.mask.csr import indptr, repeat_ranges
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.check_table import check_table
 from masksynth.pack.dimensions import further_dimensions, naming_given_lists, split_dimensions
-from masksynth.pack.sample_columns import IGNORED, KEY_FIELDS, TOKEN_FIELDS, SampleTable
+from masksynth.pack.sample_columns import KEY_FIELDS, TOKEN_FIELDS, SampleTable
 from masksynth.pack.sample_values import SCALARS, are_plain, check_length, check_scalars, read_lists
 from masksynth.pack.text_lines import BLOCK
-from masksynth.pack.token_masks import MASKS, Lists, Rows, fill_column, real_tokens, resolve_labels
+from masksynth.pack.token_masks import (
+    MASKS,
+    Lists,
+    Rows,
+    drop_pads,
+    fill_column,
+    ignore_first_labels,
+    real_tokens,
+    resolve_labels,
+)
 from masksynth.pack.visibility import Segment, segments_of
 
 
@@ -222,58 +231,6 @@ def repeat_number(value: Any, length: int) -> Any:
 def _plain(value: Any) -> Any:
     """Return a numpy scalar as a Python one."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def drop_pads(
-    tokens: Int64Array,
-    lists: Mapping[str, Lists],
-    rows: Rows,
-    lead: Int64Array,
-    kept: Int64Array,
-) -> tuple[Int64Array, Mapping[str, Lists], Rows]:
-    """Return tokens, lists and rows without pads.
-
-    Parameters
-    ----------
-    tokens : (U,) int64
-    lists : mapping of str to sequence of S arrays or None
-    rows : Rows
-    lead, kept : (S,) int64
-        Pads before the first real token of each sample, and its number of real tokens.
-    """
-    real = [slice(start, start + count) for start, count in zip(lead.tolist(), kept.tolist(), strict=True)]
-    cut = {
-        name: [None if column is None else column[part] for column, part in zip(columns, real, strict=True)]
-        for name, columns in lists.items()
-    }
-    return concatenate_slices(tokens, rows.offset[:-1] + lead, kept), cut, Rows(rows.place, indptr(kept), lead)
-
-
-def ignore_first_labels(
-    labels: Int64Array, causal: Sequence[bool], offset: Int64Array
-) -> tuple[Int64Array, Int64Array]:
-    """Return the labels with -100 at the first token of each causal sample, and the label that each had there.
-
-    No token precedes the first one, so nothing predicts its label; Hugging Face's losses leave it out as well.
-
-    Parameters
-    ----------
-    labels : (U,) int64
-    causal : sequence of S bool
-    offset : (S + 1,) int64
-
-    Examples
-    --------
-    >>> [part.tolist() for part in ignore_first_labels(np.array([5, 6, 7]), [True], np.array([0, 3]))]
-    [[-100, 6, 7], [5]]
-    """
-    first_label = np.full(len(causal), IGNORED, np.int64)
-    chosen = np.flatnonzero(np.array(causal, bool) & (np.diff(offset) > 0))
-    first_label[chosen] = labels[offset[chosen]]
-    if (first_label != IGNORED).any():
-        labels = labels.copy()
-        labels[offset[chosen]] = IGNORED
-    return labels, first_label
 
 
 def _fill_keys(

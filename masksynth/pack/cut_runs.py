@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.mask.csr import repeat_index, repeat_ranges, run_starts
+from masksynth.mask.csr import repeat_index, repeat_ranges
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.prefix import Forest
 

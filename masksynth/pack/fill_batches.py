@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from masksynth.mask.csr import prefix_sums, run_starts
+from masksynth.mask.csr import prefix_sums
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.bins import bins_of
 from masksynth.pack.cut_runs import cut_runs

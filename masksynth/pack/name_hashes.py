@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 
 
 class SeenNames:

@@ -28,9 +28,9 @@ from masksynth.pack.sample_columns import SampleTable, drop_samples
 from masksynth.pack.search_batches import Search
 from masksynth.pack.stream_windows import Window
 from masksynth.pack.write_folder import batch_content, entry_of_batch
-from masksynth.verify.label_layout import check_labels
 from masksynth.verify.pack_bounds import Bounds, Unpriced, count_bounds, price_bounds
 from masksynth.verify.packs import check_packed
+from masksynth.verify.position_labels import check_labels
 
 EFFORT = 1_500_000
 """Most effort of the search for fewer positions in a window: one to two seconds, and none where a bound is met."""

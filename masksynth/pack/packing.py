@@ -36,8 +36,8 @@ from masksynth.pack.write_folder import (
     write_window,
 )
 from masksynth.tasks.canonical import shown
-from masksynth.verify.label_layout import check_labels
 from masksynth.verify.packs import check_packed
+from masksynth.verify.position_labels import check_labels
 from masksynth.versions import versions
 from masksynth.workers.ordered import Call, Crew, WorkerDied
 from masksynth.workers.pool import LocalPool, Pool

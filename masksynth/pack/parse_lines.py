@@ -160,7 +160,7 @@ class LineParser:
 
 
 def _has_brackets(line: bytes, count: int) -> bool:
-    """Return whether a line contains exactly so many opening brackets; faster than counting where there are few."""
+    """Return whether a line contains exactly this many opening brackets; faster than counting where there are few."""
     place = -1
     for _ in range(count):
         place = line.find(b"[", place + 1)

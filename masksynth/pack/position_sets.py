@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from masksynth.mask.csr import indptr, prefix_sums, repeat_index, repeat_ranges, row_of_entry, run_starts
+from masksynth.mask.csr import indptr, prefix_sums, repeat_index, repeat_ranges, row_of_entry
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import coalesce_sorted
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.position_layout import Piece

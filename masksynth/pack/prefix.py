@@ -17,7 +17,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from masksynth.mask.csr import factorize, indptr, run_starts
+from masksynth.mask.csr import indptr
+from masksynth.mask.equal_values import factorize, run_starts
 from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.sample_columns import SampleTable, key_of
 

@@ -26,7 +26,7 @@ from masksynth.pack.holdings import Holdings
 CLOSE = 2_000
 """Batches are close to the least number of positions if they take at most one part of it more: 0.05 %."""
 PATIENCE = 2
-"""Without annealing, the search ends after so many rounds for each batch without an improvement."""
+"""Without annealing, the search ends after this many rounds for each batch without an improvement."""
 DISSOLVED = 5
 """Most batches that are dissolved at a time."""
 ROUND = 30

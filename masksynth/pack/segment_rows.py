@@ -11,16 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masksynth.mask.csr import (
-    distinct,
-    index_in_row,
-    indptr,
-    prefix_sums,
-    repeat_index,
-    repeat_ranges,
-    row_of_entry,
-    run_starts,
-)
+from masksynth.mask.csr import index_in_row, indptr, prefix_sums, repeat_index, repeat_ranges, row_of_entry
+from masksynth.mask.equal_values import distinct, run_starts
 from masksynth.mask.intervals import RowIntervals, coalesce_sorted
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
 from masksynth.pack.segment_columns import Spans, segment_of_token

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.mask.csr import distinct, index_in_row, indptr, repeat_index, repeat_ranges, run_starts
+from masksynth.mask.csr import index_in_row, indptr, repeat_index, repeat_ranges
+from masksynth.mask.equal_values import distinct, run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.pack.position_layout import Piece
 from masksynth.pack.prefix import group_codes, identities

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.errors import WrongAnswer
-from masksynth.mask.csr import factorize_rows, indptr, prefix_sums, repeat_index, repeat_ranges, run_starts
+from masksynth.mask.csr import indptr, prefix_sums, repeat_index, repeat_ranges
+from masksynth.mask.equal_values import factorize_rows, run_starts
 from masksynth.mask.typing import Int64Array, UInt64Array
 from masksynth.pack.sample_columns import SampleTable
 from masksynth.pack.segment_columns import Spans

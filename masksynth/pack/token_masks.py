@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.errors import InvalidInstance
+from masksynth.mask.csr import concatenate_slices, indptr
 from masksynth.mask.typing import AnyArray, Int64Array
 from masksynth.pack.sample_columns import IGNORED
 
@@ -188,3 +189,55 @@ def resolve_labels(tokens: Int64Array, lists: Mapping[str, Lists], causal: Seque
     for name in reversed(ways):
         result = np.where(np.repeat(given[name], length), labels[name], result)
     return result
+
+
+def drop_pads(
+    tokens: Int64Array,
+    lists: Mapping[str, Lists],
+    rows: Rows,
+    lead: Int64Array,
+    kept: Int64Array,
+) -> tuple[Int64Array, Mapping[str, Lists], Rows]:
+    """Return tokens, lists and rows without pads.
+
+    Parameters
+    ----------
+    tokens : (U,) int64
+    lists : mapping of str to sequence of S arrays or None
+    rows : Rows
+    lead, kept : (S,) int64
+        Pads before the first real token of each sample, and its number of real tokens.
+    """
+    real = [slice(start, start + count) for start, count in zip(lead.tolist(), kept.tolist(), strict=True)]
+    cut = {
+        name: [None if column is None else column[part] for column, part in zip(columns, real, strict=True)]
+        for name, columns in lists.items()
+    }
+    return concatenate_slices(tokens, rows.offset[:-1] + lead, kept), cut, Rows(rows.place, indptr(kept), lead)
+
+
+def ignore_first_labels(
+    labels: Int64Array, causal: Sequence[bool], offset: Int64Array
+) -> tuple[Int64Array, Int64Array]:
+    """Return the labels with -100 at the first token of each causal sample, and the label that each had there.
+
+    No token precedes the first one, so nothing predicts its label; Hugging Face's losses leave it out as well.
+
+    Parameters
+    ----------
+    labels : (U,) int64
+    causal : sequence of S bool
+    offset : (S + 1,) int64
+
+    Examples
+    --------
+    >>> [part.tolist() for part in ignore_first_labels(np.array([5, 6, 7]), [True], np.array([0, 3]))]
+    [[-100, 6, 7], [5]]
+    """
+    first_label = np.full(len(causal), IGNORED, np.int64)
+    chosen = np.flatnonzero(np.array(causal, bool) & (np.diff(offset) > 0))
+    first_label[chosen] = labels[offset[chosen]]
+    if (first_label != IGNORED).any():
+        labels = labels.copy()
+        labels[offset[chosen]] = IGNORED
+    return labels, first_label

@@ -19,6 +19,8 @@ from masksynth.tasks.instance_files import MAX_BYTES, loads
 
 MANIFEST = "manifest.json"
 """File of expected results in a folder of instances; never an instance."""
+READ_LIMIT = 2**20
+"""Largest file in bytes that the parent process reads to describe an instance whose worker died."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,16 @@ def instance_in(entry: Entry) -> Instance:
     if isinstance(content, Built):
         return catalog.FAMILIES[content.family](**dict(content.parameters))
     return content if isinstance(content, Instance) else loads(content, entry.name)
+
+
+def describe_instance(entry: Entry) -> Instance | None:
+    """Read the instance of a worker that could not report it; None if reading it may fail here as well."""
+    if isinstance(entry.content, Built) or (isinstance(entry.content, bytes) and len(entry.content) > READ_LIMIT):
+        return None
+    try:
+        return instance_in(entry)
+    except Exception:
+        return None
 
 
 def sweep(family: str, **parameters: Any) -> Iterator[Entry]:

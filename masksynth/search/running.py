@@ -9,13 +9,12 @@ from dataclasses import replace
 from math import inf
 from time import monotonic, sleep
 
-from masksynth.search.entries import Built, Entry, Unreadable, instance_in
+from masksynth.search.entries import Entry, Unreadable, describe_instance, instance_in
 from masksynth.search.feed import Feed
 from masksynth.search.job import SLICE, solve_entries
 from masksynth.search.judge_answers import choose_result
 from masksynth.search.race import BatchOptions, Job, Race
 from masksynth.search.result import Result, failure
-from masksynth.tasks import Instance
 from masksynth.workers.pool import (
     ExecutorBroke,
     ExternalPool,
@@ -44,8 +43,6 @@ FAST_POLL = 0.05
 """... and the same while a worker is idle."""
 GRACE = 0.5
 """Seconds after a proof in which other backends may still finish, to be compared with it and to keep their workers."""
-READ_LIMIT = 2**20
-"""Largest file in bytes that the parent process reads to describe an instance whose worker died."""
 
 
 class Batch:
@@ -240,19 +237,9 @@ class Batch:
         return job.races
 
     def _fail(self, race: Race, backend: str, reason: str, seconds: float) -> None:
-        request = replace(self.options.solving, backend=backend).request(
-            race.entry, self._describe_instance(race.entry)
-        )
+        instance = describe_instance(race.entry)
+        request = replace(self.options.solving, backend=backend).request(race.entry, instance)
         self._add_result(race, backend, failure(request, reason, seconds))
-
-    def _describe_instance(self, entry: Entry) -> Instance | None:
-        """Read the instance of a worker that could not report it; None if reading it may fail here as well."""
-        if isinstance(entry.content, Built) or (isinstance(entry.content, bytes) and len(entry.content) > READ_LIMIT):
-            return None
-        try:
-            return instance_in(entry)
-        except Exception:
-            return None
 
     def _finish_races(self, races: list[Race]) -> None:
         """Finish races without open backends; after a proof, the other backends get ``GRACE`` seconds."""

@@ -6,8 +6,8 @@ runs the exact search of ``masksynth_solvers.sparse``, and `constructions` build
 bound.
 """
 
-from masksynth.sparse.bounds import disjoint_cuts, disjoint_intervals
 from masksynth.sparse.constructions.construct import Construction, construct
+from masksynth.sparse.cut_bounds import disjoint_cuts, disjoint_intervals
 from masksynth.sparse.first_solution import (
     construct_plain,
     construction_edges,

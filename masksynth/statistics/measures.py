@@ -133,12 +133,9 @@ def mask_statistics(mask: Mask, layers: int | None = None, block_size: int = 128
     check_type(mask, Mask)
     skipped: dict[str, str] = {}
     attempt = partial(_attempt, skipped)
-    limit: Convergence | None = attempt(
-        ("depth", "flow_pairs", "classes", "height", "width", "hasse_edges"), lambda: convergence(mask)
-    )
-    diagram: Hasse | None = (
-        attempt(("classes", "height", "width", "hasse_edges"), lambda: hasse(limit.flow)) if limit else None
-    )
+    of_diagram = ("classes", "height", "width", "hasse_edges")
+    limit: Convergence | None = attempt(("depth", "flow_pairs", *of_diagram), lambda: convergence(mask))
+    diagram: Hasse | None = attempt(of_diagram, lambda: hasse(limit.flow)) if limit else None
     after: Mask | None = attempt(("layer_pairs",), lambda: flow_after(mask, layers)) if layers is not None else None
     counts = np.concatenate([count_intervals(mask, table) for table in range(mask.tables)])
     has_self = np.concatenate([attends_to_self(select_table(mask, table)) for table in range(mask.tables)])

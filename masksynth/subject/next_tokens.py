@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from masksynth.mask.csr import factorize_rows, indptr, repeat_ranges
+from masksynth.mask.csr import indptr, repeat_ranges
+from masksynth.mask.equal_values import factorize_rows
 from masksynth.mask.intervals import row_intervals
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject

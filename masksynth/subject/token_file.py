@@ -21,8 +21,8 @@ from masksynth.subject.table_rule import TableRule
 from masksynth.tasks import Instance
 from masksynth.tasks.canonical import canonical, frozen, shown, step
 from masksynth.tasks.instance_files import instance_of, load
-from masksynth.tasks.model import MAX_POSITION
 from masksynth.tasks.parse_json import MAX_BYTES, parse
+from masksynth.tasks.task import MAX_POSITION
 
 SHOWN = 60
 """Characters of a value that are shown in an error."""

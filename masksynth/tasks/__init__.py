@@ -4,12 +4,14 @@ from masksynth.lazy import import_names
 
 TYPE_CHECKING = False  # `typing` takes time to import
 if TYPE_CHECKING:
+    from masksynth.tasks.instance import Instance, TaskFamily
     from masksynth.tasks.merged import Leak, LossEdge, MergedTask, Position, Question
-    from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily
+    from masksynth.tasks.task import Node, Prediction, Task
 
 _HOMES = {
+    "instance": ("Instance", "TaskFamily"),
     "merged": ("Leak", "LossEdge", "MergedTask", "Position", "Question"),
-    "model": ("Instance", "Node", "Prediction", "Task", "TaskFamily"),
+    "task": ("Node", "Prediction", "Task"),
 }
 """Module of this package -> its public names."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import quoted
-from masksynth.tasks.json_schema import InstanceFile, NodeFile, PredictionFile, TaskFile
+from masksynth.tasks.instance_structs import InstanceFile, NodeFile, PredictionFile, TaskFile
 
 
 def shape_fault(message: str, document: Any, unknown: Iterable[tuple[str, str]] | None = None) -> InvalidInstance:

@@ -16,14 +16,16 @@ from typing import IO, TYPE_CHECKING, Any
 from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance, check_type
 from masksynth.tasks.canonical import canonical, canonical_texts, shown
+from masksynth.tasks.instance import Instance, TaskFamily, batch_tasks
 from masksynth.tasks.merged import Question
-from masksynth.tasks.model import Instance, Node, Prediction, Task, TaskFamily, batch_tasks
 from masksynth.tasks.parse_json import MAX_BYTES as MAX_BYTES
 from masksynth.tasks.parse_json import MAX_NESTING as MAX_NESTING
 from masksynth.tasks.parse_json import parse as parse
+from masksynth.tasks.parse_json import parse_document, read_document
+from masksynth.tasks.task import Node, Prediction, Task
 
 if TYPE_CHECKING:
-    from masksynth.tasks.json_schema import TaskFile
+    from masksynth.tasks.instance_structs import TaskFile
 
 SCHEMA = 1
 MAX_NODES = 4_000_000
@@ -34,7 +36,7 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of instance files, as published in ``masksynth/tasks/schema/instance.schema.json``."""
     import msgspec
 
-    from masksynth.tasks.json_schema import InstanceFile
+    from masksynth.tasks.instance_structs import InstanceFile
 
     document = msgspec.json.schema(InstanceFile)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "masksynth instance", **document}
@@ -55,13 +57,7 @@ def load(source: str | Path | IO[bytes] | IO[str]) -> Instance:
     OSError
         If the file cannot be read.
     """
-    if isinstance(source, (str, Path)):
-        with open(source, "rb") as file:
-            return loads(file.read(MAX_BYTES + 1), str(source))
-    if not hasattr(source, "read"):
-        raise InvalidInstance(f"expected a path or an open file, got {type(source).__name__}", "")
-    name = getattr(source, "name", "<stream>")
-    return loads(source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>")
+    return loads(*read_document(source))
 
 
 @paused_collector()
@@ -87,10 +83,8 @@ def loads(data: bytes | str, source: str = "") -> Instance:
     Traceback (most recent call last):
     masksynth.errors.InvalidInstance: $.masksynth: unsupported schema 2; this version of masksynth reads schema 1
     """
-    if not isinstance(data, bytes | str):
-        raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
     try:
-        return instance_of(parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
+        return instance_of(parse_document(data))
     except InvalidInstance as error:
         raise error.within(source=source) from None
 
@@ -100,7 +94,7 @@ def instance_of(document: Any) -> Instance:
     import msgspec
 
     from masksynth.tasks.faults import shape_fault
-    from masksynth.tasks.json_schema import InstanceFile
+    from masksynth.tasks.instance_structs import InstanceFile
 
     if isinstance(document, dict) and "masksynth_contracts" in document and "masksynth" not in document:
         remedy = "find a structure with masksynth discover, which writes an instance"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -66,6 +67,37 @@ def parse(data: bytes, begins: str = INSTANCE_BEGINS) -> Any:
         raise InvalidInstance(
             f"not JSON: line {error.lineno}, column {error.colno}: {error.msg}", remedy="check the text there"
         ) from None
+
+
+def read_document(source: str | Path | IO[bytes] | IO[str]) -> tuple[bytes | str, str]:
+    """Return the text of a document and the name of its file, for messages.
+
+    Parameters
+    ----------
+    source : path or open file
+        At most one byte more than ``MAX_BYTES`` is read.
+
+    Raises
+    ------
+    InvalidInstance
+        If it is neither.
+    OSError
+        If the file cannot be read.
+    """
+    if isinstance(source, (str, Path)):
+        with open(source, "rb") as file:
+            return file.read(MAX_BYTES + 1), str(source)
+    if not hasattr(source, "read"):
+        raise InvalidInstance(f"expected a path or an open file, got {type(source).__name__}", "")
+    name = getattr(source, "name", "<stream>")
+    return source.read(MAX_BYTES + 1), name if isinstance(name, str) else "<stream>"
+
+
+def parse_document(data: bytes | str, begins: str = INSTANCE_BEGINS) -> Any:
+    """Return the value of JSON text that a caller gives as bytes or str; parameters and errors are those of `parse`."""
+    if not isinstance(data, bytes | str):
+        raise InvalidInstance(f"expected JSON text as bytes or str, got {type(data).__name__}", "")
+    return parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, begins)
 
 
 def decode_text(text: str) -> Any:

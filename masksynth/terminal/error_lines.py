@@ -26,9 +26,16 @@ class Refused(click.ClickException):
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Report exceptions in one line: WrongAnswer exits with 1, other errors with 2, Ctrl-C with `abort.exit_code()`."""
+    """Report exceptions in one line: WrongAnswer exits with 1, other errors with 2, Ctrl-C with `abort.exit_code()`.
+
+    An invalid value of an option is one line too; click prints its usage for a command line that is wrong otherwise.
+    """
     try:
         yield
+    except click.MissingParameter:
+        raise
+    except click.BadParameter as error:
+        raise Refused(format_invalid_value(error), 2) from None
     except WrongAnswer as error:
         raise Refused(str(error), 1) from None
     except MasksynthError as error:
@@ -48,6 +55,44 @@ def one_line() -> Iterator[None]:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             raise Refused(abort.TEXT, abort.exit_code()) from None
         raise
+
+
+def format_invalid_value(error: click.BadParameter) -> str:
+    """Return the line about an invalid value of an option; for a number it names the range.
+
+    Examples
+    --------
+    >>> option = click.Option(["--jobs"], type=click.IntRange(1, 4096))
+    >>> format_invalid_value(click.BadParameter("0 is not in the range 1<=x<=4096.", param=option))
+    "Invalid value for '--jobs': expected an integer from 1 to 4096, got 0"
+    """
+    kind = error.param.type if error.param else None
+    value, is_about_value, _ = error.message.partition(" is not ")  # the text of click
+    if isinstance(kind, click.types.IntParamType | click.types.FloatParamType) and is_about_value:
+        expected = f"expected {describe_numbers(kind)}, got {value:.40}"
+        error = click.BadParameter(expected, error.ctx, error.param, error.param_hint)
+    return error.format_message().removesuffix(".")
+
+
+def describe_numbers(kind: click.types.IntParamType | click.types.FloatParamType) -> str:
+    """Return in words which numbers an option takes.
+
+    Examples
+    --------
+    >>> describe_numbers(click.IntRange(1)), describe_numbers(click.FloatRange(0, 1e9))
+    ('an integer of at least 1', 'a number from 0 to 1000000000')
+    >>> describe_numbers(click.FLOAT), describe_numbers(click.FloatRange(0, 100, min_open=True))
+    ('a number', 'a number above 0 and at most 100')
+    """
+    words = "an integer" if isinstance(kind, click.types.IntParamType) else "a number"
+    if not isinstance(kind, click.IntRange | click.FloatRange):
+        return words
+    least, greatest = (None if bound is None else f"{bound:.10g}" for bound in (kind.min, kind.max))
+    if least and greatest and not (kind.min_open or kind.max_open):
+        return f"{words} from {least} to {greatest}"
+    parts = [f"{'above' if kind.min_open else 'of at least'} {least}"] if least else []
+    parts += [f"{'below' if kind.max_open else 'at most'} {greatest}"] if greatest else []
+    return f"{words} {' and '.join(parts)}"
 
 
 def drop_unwritten() -> None:

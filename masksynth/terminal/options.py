@@ -29,7 +29,7 @@ def layers_option(_: click.Context, __: click.Parameter, value: str | None) -> A
         return None
     if value.isdecimal() and len(value) < SHOWN and int(value) > 0:
         return int(value)
-    raise click.BadParameter(f"{shown(value)} is neither a positive integer nor 'any'")
+    raise click.BadParameter(f"expected a positive integer or 'any', got {shown(value)}")
 
 
 def output_file(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:

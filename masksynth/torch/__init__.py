@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from masksynth.torch.attention import attention_mask, block_mask, layer_masks
     from masksynth.torch.collator import Collator
     from masksynth.torch.folding.fold import Fold, fold
+    from masksynth.torch.folding.fold_report import FoldReport
     from masksynth.torch.folding.merged_logprobs import MergedLogprobs, merged_logprobs
-    from masksynth.torch.folding.report import FoldReport
     from masksynth.torch.loss_edges import (
         SampleLogprobs,
         loss_divisor,
@@ -48,7 +48,7 @@ _HOMES = {
     "collator": ("Collator",),
     "folding.fold": ("Fold", "fold"),
     "folding.merged_logprobs": ("MergedLogprobs", "merged_logprobs"),
-    "folding.report": ("FoldReport",),
+    "folding.fold_report": ("FoldReport",),
     "loss_edges": ("SampleLogprobs", "loss_divisor", "merged_loss", "packed_loss", "sample_logprobs", "total_weight"),
     "merged_batch": ("Batch", "batch_of", "load"),
     "model_check.check_model": ("check_model",),

@@ -12,6 +12,7 @@ import torch
 
 from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.export.mask_arrays import MAX_DENSE
+from masksynth.mask.typing import Int64Array
 from masksynth.pack.batch import PackedBatch
 from masksynth.torch.flex_mask import BlockSize
 from masksynth.torch.join_batches import fill, join_batches
@@ -22,7 +23,7 @@ from masksynth.torch.models.read_architecture import architecture_of_config, rea
 from masksynth.torch.padded import pad_samples
 from masksynth.torch.position_dimensions import check_limits, position_names
 from masksynth.torch.sample_visibility import are_causal
-from masksynth.torch.training_batch import TrainingBatch, loss_arrays
+from masksynth.torch.training_batch import TrainingBatch
 from masksynth.torch.window_rows import index_to_cut
 
 TENSORS = ("input_ids", "position_ids", "sample_weight", "loss_position", "loss_label", "loss_sample", "loss_weight")
@@ -217,3 +218,17 @@ def _warn_of_causal_samples(source: PackedBatch, record: Architecture) -> None:
         fact = f"the masks of {record.model} are bidirectional, but the samples are causal and are trained so"
         remedy = 'to train with its own masks, give them segments with "within": "full"'
         warnings.warn(f"{fact}; {remedy}", MasksynthWarning, stacklevel=4)
+
+
+def loss_arrays(source: PackedBatch) -> dict[str, Int64Array]:
+    """Return the index arrays of the loss edges: ``loss_place`` (P,), ``loss_slot`` (E,), ``loss_offset`` (S + 1,).
+
+    Examples
+    --------
+    >>> from masksynth.torch.join_batches import example_batch
+    >>> {name: array.tolist() for name, array in loss_arrays(example_batch()).items()}
+    {'loss_place': [0, 1, 2], 'loss_slot': [0, 1, 0, 2], 'loss_offset': [0, 2, 4]}
+    """
+    place, slot = np.unique(source.loss_position, return_inverse=True)
+    offset = np.searchsorted(source.loss_sample, np.arange(len(source.samples) + 1))
+    return {"loss_place": place, "loss_slot": slot, "loss_offset": offset.astype(np.int64)}

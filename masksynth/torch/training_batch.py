@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
@@ -286,17 +285,3 @@ class TrainingBatch:
         for name in ("fields", "keys"):
             changed[name] = {key: function(value) for key, value in values[name].items()}
         return replace(self, **changed)
-
-
-def loss_arrays(source: PackedBatch) -> dict[str, Int64Array]:
-    """Return the index arrays of the loss edges: ``loss_place`` (P,), ``loss_slot`` (E,), ``loss_offset`` (S + 1,).
-
-    Examples
-    --------
-    >>> from masksynth.torch.join_batches import example_batch
-    >>> {name: array.tolist() for name, array in loss_arrays(example_batch()).items()}
-    {'loss_place': [0, 1, 2], 'loss_slot': [0, 1, 0, 2], 'loss_offset': [0, 2, 4]}
-    """
-    place, slot = np.unique(source.loss_position, return_inverse=True)
-    offset = np.searchsorted(source.loss_sample, np.arange(len(source.samples) + 1))
-    return {"loss_place": place, "loss_slot": slot, "loss_offset": offset.astype(np.int64)}

@@ -13,8 +13,9 @@ import numpy as np
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.tasks.canonical import canonical, canonical_texts, frozen
+from masksynth.tasks.instance import TaskFamily, batch_tasks
 from masksynth.tasks.merged import LossEdge, MergedTask, Position, Question
-from masksynth.tasks.model import Node, Task, TaskFamily, batch_tasks
+from masksynth.tasks.task import Node, Task
 from masksynth.verify.task_flow import Flow
 
 Identity = tuple[str, int, str]

@@ -8,13 +8,13 @@ import numpy as np
 
 from masksynth.collector import paused_collector
 from masksynth.errors import InvalidInstance
+from masksynth.tasks.instance import Instance, TaskFamily
 from masksynth.tasks.merged import MergedTask
-from masksynth.tasks.model import Instance, TaskFamily
 from masksynth.verify.answer_shape import check_embeddings, check_loss, check_problem, check_shape, read_embedding
 from masksynth.verify.any_depth import check_any_depth
 from masksynth.verify.check_leak import check_leaks
 from masksynth.verify.classes import check_sparse
-from masksynth.verify.layered import check_layers, find_demand
+from masksynth.verify.fixed_depth import check_layers, find_demand
 from masksynth.verify.task_flow import family_flow
 from masksynth.verify.updated import check_updated
 

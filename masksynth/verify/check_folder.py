@@ -8,8 +8,8 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.mask import Mask
+from masksynth.tasks.instance import Instance
 from masksynth.tasks.merged import MergedTask
-from masksynth.tasks.model import Instance
 from masksynth.verify.answer_shape import check_problem
 from masksynth.verify.check_answer import Report, verify
 from masksynth.verify.check_forms import check_forms, form_shapes

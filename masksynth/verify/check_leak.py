@@ -10,8 +10,9 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.tasks.canonical import canonical, canonical_texts
+from masksynth.tasks.instance import Instance
 from masksynth.tasks.merged import Leak
-from masksynth.tasks.model import Instance, Node, Task
+from masksynth.tasks.task import Node, Task
 from masksynth.verify.bit_sets import unite_bits
 from masksynth.verify.interval_sets import Lists
 from masksynth.verify.path_numbering import contains

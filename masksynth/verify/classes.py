@@ -21,9 +21,9 @@ from masksynth.verify.answer_shape import Identity, describe_position
 from masksynth.verify.any_depth import check_lowest
 from masksynth.verify.check_sparse_flow import Fault, describe_fault, find_fault
 from masksynth.verify.colour_refinement import draw, first_colours, most_in_a_row
+from masksynth.verify.fixed_depth import most_in_a_task
 from masksynth.verify.interval_sets import Sets, select_sets
 from masksynth.verify.layer_flow import Required
-from masksynth.verify.layered import most_in_a_task
 from masksynth.verify.mask_refinement import stable
 from masksynth.verify.path_numbering import Bounds, find_contexts, find_paths
 from masksynth.verify.ragged import distinct, prefix_sums

@@ -16,7 +16,7 @@ import numpy as np
 
 from masksynth.mask.typing import Int64Array
 from masksynth.verify.bin_bounds import count_large, sum_feasible
-from masksynth.verify.holdings import Holdings
+from masksynth.verify.holder_classes import Holdings
 from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 PAIRS = 1 << 22
@@ -32,9 +32,9 @@ class Holders(NamedTuple):
     Parameters
     ----------
     most : (K,) int64
-        At most so many of its units fit into a batch.
+        At most this many of its units fit into a batch.
     copies : (K,) int64
-        At least so many batches hold it.
+        At least this many batches hold it.
     """
 
     most: Int64Array

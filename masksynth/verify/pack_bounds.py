@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from masksynth.mask.typing import Int32Array, Int64Array
-from masksynth.verify.holdings import classes_of_nodes
-from masksynth.verify.label_layout import split_by_label
+from masksynth.verify.holder_classes import classes_of_nodes
+from masksynth.verify.position_labels import split_by_label
 from masksynth.verify.ragged import repeat_ranges
 from masksynth.verify.segment_nodes import Nodes, nodes_of_segments
 from masksynth.verify.set_bounds import Counted, count_sets, raise_by_prices
@@ -78,7 +78,7 @@ def bound_positions(
     known : int
         A number of positions that is sufficient: where the first bound equals it, the second one is not computed.
     layout : str
-        Whether a node is a path, or a path with the one label that it predicts: `masksynth.verify.label_layout`.
+        Whether a node is a path, or a path with the one label that it predicts: `masksynth.verify.position_labels`.
 
     Examples
     --------

@@ -11,7 +11,7 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.verify.packed_rows import wrong_tokens
+from masksynth.verify.check_batch_rows import wrong_tokens
 from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
 
 IGNORED = -100

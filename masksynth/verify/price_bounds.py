@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from masksynth.mask.typing import Float64Array, Int64Array
-from masksynth.verify.holdings import Holdings
+from masksynth.verify.holder_classes import Holdings
 from masksynth.verify.price_sets import Chosen, Priced, Tree, best_set, price_sets
 
 LARGEST = 1 << 23
@@ -28,8 +28,8 @@ LARGEST = 1 << 23
 EFFORT = 1 << 31
 """Most entries of all tables of one linear program, with what its rounds cost besides: about two seconds."""
 STEP, COLUMN = 1 << 11, 1 << 12
-"""A step of a dynamic program costs as much as so many entries before it fills any, a set of the linear program in each
-round as so many: with narrow tables these are most of the time."""
+"""A step of a dynamic program costs as much as this many entries before it fills any, a set of the linear program in
+each round as this many: with narrow tables these are most of the time."""
 SCALE = 1 << 36
 """Prices are integers of at most this size, so that sums of them are exact."""
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
-from masksynth.verify.holdings import Holdings
+from masksynth.verify.holder_classes import Holdings
 
 
 class Step(NamedTuple):
@@ -68,7 +68,7 @@ def tree_of_classes(holdings: Holdings, most: Int64Array) -> Tree:
     ----------
     holdings : Holdings
     most : (K,) int64
-        At most so many units of each class fit into a batch.
+        At most this many units of each class fit into a batch.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Priced(NamedTuple):
     Parameters
     ----------
     value : (C + 1,) float64
-        Greatest value of a set of at most so many nodes; the values are integers.
+        Greatest value of a set of at most this many nodes; the values are integers.
     taken : list of (C + 1,) bool
         For each step whether the set takes the unit, or what is inside the class that is left.
     """
@@ -182,7 +182,7 @@ def price_sets(tree: Tree, unit_price: Int64Array, class_price: Int64Array, limi
 
 
 def best_set(tree: Tree, priced: Priced, nodes: int) -> Chosen:
-    """Return the most valuable set of at most so many nodes."""
+    """Return the most valuable set of at most this many nodes."""
     units: list[int] = []
     classes: list[int] = []
     weight = 0

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from masksynth.errors import InvalidInstance
 from masksynth.tasks.canonical import frozen
 from masksynth.tasks.merged import LossEdge, Position, Question
-from masksynth.tasks.model import MAX_POSITION
+from masksynth.tasks.task import MAX_POSITION
 
 MAX_BYTES = 1 << 30
 """Largest solution.json that is read (1 GiB)."""

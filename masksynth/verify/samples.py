@@ -20,9 +20,9 @@ import numpy as np
 
 from masksynth.errors import WrongAnswer
 from masksynth.mask.typing import BoolArray, Int32Array, Int64Array
-from masksynth.verify.label_layout import check_labels
 from masksynth.verify.packed_samples import samples_of
 from masksynth.verify.packs import WrongSample, check_packed
+from masksynth.verify.position_labels import check_labels
 from masksynth.verify.read_packed import (
     Entry,
     Manifest,

@@ -25,7 +25,7 @@ import numpy as np
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.verify.bin_bounds import count_large, sum_feasible
 from masksynth.verify.holder_bounds import count_holders
-from masksynth.verify.holdings import Holdings, add_everything, drop_dominated
+from masksynth.verify.holder_classes import Holdings, add_everything, drop_dominated
 from masksynth.verify.price_bounds import LARGEST, bound_nodes, count_batches
 from masksynth.verify.price_sets import tree_of_classes
 from masksynth.verify.ragged import prefix_sums, repeat_ranges, row_of_entry
@@ -46,7 +46,7 @@ class Counted:
     holdings : Holdings
         Without units that are inside another one, and with a class of all units.
     most, copies : (K,) int64
-        At most so many units of each class fit into a batch; at least so many batches hold it.
+        At most this many units of each class fit into a batch; at least this many batches hold it.
     limit : int
     """
 

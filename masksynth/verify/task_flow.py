@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.mask import Mask
-from masksynth.tasks.model import Task, TaskFamily
+from masksynth.tasks.instance import TaskFamily
+from masksynth.tasks.task import Task
 from masksynth.verify.path_numbering import Bounds, find_contexts, find_paths
 from masksynth.verify.ragged import Rows, build_mask, coalesce_pairs
 

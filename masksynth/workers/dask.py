@@ -23,7 +23,7 @@ LEAST = 32
 
 
 @contextmanager
-def connected(address: str) -> Iterator[tuple[Executor, int]]:
+def connected(address: str, least: int = LEAST) -> Iterator[tuple[Executor, int]]:
     """Connect to a Dask scheduler; yield an executor on its workers and the number of jobs that keeps them busy.
 
     The number is two per worker thread. If the scheduler is lost, it is awaited at the same address.
@@ -32,6 +32,8 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
     ----------
     address : str
         As ``dask scheduler`` prints it, ``tcp://HOST:PORT``.
+    least : int
+        Least number of jobs. Few suit jobs with a time limit of their own, which would be over while they wait.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def connected(address: str) -> Iterator[tuple[Executor, int]]:
         _check_versions(versions)
         client = _client()(address, timeout=AWAY, set_as_default=False)
         with client, _allow_large_arguments():
-            yield client.get_executor(pure=False), max(LEAST, 2 * threads)
+            yield client.get_executor(pure=False), max(least, 2 * threads)
 
 
 def _client() -> Any:

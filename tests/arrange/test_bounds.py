@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.arrange import arrange, best_order, bound, counts, permuted
-from masksynth.arrange.bounds import bound_by_components, connected_components, is_forest, most_groups
+from masksynth.arrange.order_bounds import bound_by_components, connected_components, is_forest, most_groups
 from masksynth.backends import Status
 from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask

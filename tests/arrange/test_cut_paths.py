@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from masksynth.arrange import counts, cut_paths, permuted
 from masksynth.arrange.cut_paths import count_met, count_saved, list_slices
 from masksynth.arrange.forest import build_forest, find_forest
-from masksynth.arrange.measure import row_sizes
+from masksynth.arrange.order_cost import row_sizes
 from masksynth.arrange.tree_sequence import sequence_trees
 from masksynth.mask import Mask
 from tests.arrange.samples import random_tree

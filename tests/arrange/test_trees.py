@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from masksynth.arrange import arrange, bound, counts, permuted
 from masksynth.arrange.forest import build_forest, find_forest
-from masksynth.arrange.measure import row_sizes
+from masksynth.arrange.order_cost import row_sizes
 from masksynth.arrange.tree_orders import border_costs, tree_orders
 from masksynth.mask import Mask
 from tests.arrange.naive import naive_counts

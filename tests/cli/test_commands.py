@@ -116,12 +116,7 @@ def test_new_refuses_at_once(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["new", "butterfly", "--n", "x"], "Invalid value for --n: 'x' is not an integer"),
         (["new", "butterfly", "--m", "3"], "No such option"),
-        (
-            ["new", "packed_docs", "--lengths", "3,x"],
-            "Invalid value for --lengths: '3,x' is not integers separated by commas",
-        ),
         (["new", "moth"], "No such command 'moth'"),
         (["verify", "x.json"], "Missing argument 'FOLDER'"),
         (["solve"], "Missing argument 'INSTANCE'"),
@@ -132,6 +127,34 @@ def test_usage(arguments, message):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("Usage: masksynth")
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("new butterfly --n x", "'--n': expected an integer, got 'x'"),
+        ("new packed_docs --lengths 3,x", "'--lengths': expected integers separated by commas, got '3,x'"),
+        ("discover - --layers 0", "'--layers': expected an integer from 1 to 10000, got 0"),
+        ("pack - --max-length many", "'--max-length': expected an integer from 1 to 2147483647, got 'many'"),
+        ("search --time-limit soon", "'--time-limit': expected a number from 0 to 1000000000, got 'soon'"),
+        ("search --budget 0", "'--budget': expected a number above 0, got 0.0"),
+        ("search --jobs -1", "'--jobs': expected an integer of at least 1, got -1"),
+        (
+            "search --family butterfly --n 4..x",
+            "'--n': expected a number, an ascending range such as 4..64 or a list, got '4..x'",
+        ),
+        ("solve - --time-limit -1", "'--time-limit': expected a number from 0 to 1000000000, got -1.0"),
+        ("diagnose symmetry --gamma wide", "'--gamma': expected a number, got 'wide'"),
+        ("diagnose clustering --time 0", "'--time': expected a number above 0 and at most 100000, got 0.0"),
+        ("solve - --layers 1.5", "'--layers': expected a positive integer or 'any', got '1.5'"),
+        (
+            "export - --block-size 8x",
+            "'--block-size': expected a block size such as 128, or queries x keys as in 256x128, got '8x'",
+        ),
+    ],
+)
+def test_an_invalid_number_is_one_line(arguments, message):
+    assert refused(here(*arguments.split())) == f"Invalid value for {message}"
 
 
 def test_catalog():

@@ -389,12 +389,12 @@ def test_a_layer_pattern_is_not_one_flow(tmp_path):
 def test_bad_options(tmp_path):
     path = saved(tmp_path, chain(4))
     for value in ("0", "x", "-1", "1.5"):
-        assert f"'--layers': '{value}' is neither a positive integer nor 'any'" in usage(
+        assert f"'--layers': expected a positive integer or 'any', got '{value}'" in usage(
             here("sparsify", path, f"--layers={value}")
         )
     assert "does not exist" in usage(here("sparsify", path, "--rules", tmp_path / "missing.json"))
     assert "stdout is reserved for the answer; name a file" in usage(here("sparsify", path, "-o", "-"))
-    assert "not in the range" in usage(here("sparsify", path, "--workers", "0"))
+    assert "expected an integer from 1 to 4096, got 0" in usage(here("sparsify", path, "--workers", "0"))
     assert "unknown sparse backend 'magic'; choose from auto, " in refused(here("sparsify", path, "--backend", "magic"))
     assert "unknown sparse backend 'criterion'" in refused(here("solve", CHAIN, "--backend", "criterion"))
     assert "layered needs a number of layers, got None" in refused(here("sparsify", path, "--layered"))

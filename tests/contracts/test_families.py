@@ -276,9 +276,9 @@ def test_the_command_takes_parameters_and_options():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("leave_one_out", "--n", "x"), "'x' is not an integer"),
+        (("leave_one_out", "--n", "x"), "expected an integer, got 'x'"),
         (("leave_one_out", "--n", "0"), "n=0 is less than 1; give n >= 1"),
-        (("leave_one_out", "--layers", "0"), "0 is not in the range x>=1"),
+        (("leave_one_out", "--layers", "0"), "expected an integer of at least 1, got 0"),
         (("leave_one_out", "--masks", "layered"), "layered masks need a number of layers; give layers, or masks one"),
         (("leave_one_out", "--place", "here"), "'here' is not one of 'query', 'any'"),
         (("causal", "--layers", "99999999999"), "expected an integer from 1 to 2147483647"),

@@ -4,6 +4,8 @@ from fractions import Fraction
 from itertools import combinations, combinations_with_replacement, count, product
 from math import inf
 
+import networkx as nx
+
 
 def cheapest(contracts):
     """Return the least cost of a structure for tiny contracts, as a Fraction."""
@@ -58,7 +60,9 @@ def cheapest_reads(contracts, weights, element, target, best):
         if floor_of(contracts, weights, size, number) >= best:
             return best
         for reads in combinations(pairs, number):
-            if is_kept(contracts, element, target, reads, need, hide):
+            if not is_kept(contracts, element, target, reads, need, hide):
+                continue
+            if meets_demands(contracts, element, target, reads):
                 best = min(best, cost_of(contracts, weights, element, target, reads))
     return best
 
@@ -108,3 +112,55 @@ def cost_of(contracts, weights, element, target, reads):
         updated = mixed & live[layer + 1]
         total += position * len(updated) + kv * len({k for _, k in here} - updated) + pair * len(here)
     return total * ((contracts.layers or 1) if one else 1)
+
+
+def meets_demands(contracts, element, target, reads):
+    """Return whether every target has what is demanded, by the definitions."""
+    demand, one, size = contracts.demand, contracts.masks == "one", len(element)
+    depth = contracts.layers or size + demand.bandwidth + 1
+    tables = [[(q, k) for at, q, k in reads if one or at == layer] for layer in range(depth)]
+    states = [[frozenset() if e < 0 else frozenset([e]) for e in element]]
+    for table in tables:
+        states.append([held.union(*(states[-1][k] for q, k in table if q == at)) for at, held in enumerate(states[-1])])
+    for t, p in enumerate(target):
+        need = set(contracts.needed(t).tolist())
+        seen = [states[layer][k] for layer, table in enumerate(tables) for q, k in table if q == p]
+        direct = {e for held in seen if len(held) == 1 for e in held & need}
+        mixed = {e for held in seen if len(held) > demand.mixed for e in held & need}
+        if len(direct) < min(demand.direct, len(need)) or (demand.mixed and mixed != need):
+            return False
+        if demand.hops is not None and not need <= arriving(element, tables, p, demand.hops):
+            return False
+        if demand.bandwidth > 1 and count_ways(element, tables, p, need) < demand.bandwidth:
+            return False
+    return True
+
+
+def arriving(element, tables, p, hops):
+    """Return the elements that come to p over at most so many reads."""
+    fewest = [{e: 0} if e >= 0 else {} for e in element]
+    for table in tables:
+        before = [dict(held) for held in fewest]
+        for q, k in table:
+            for e, used in before[k].items():
+                fewest[q][e] = min(fewest[q].get(e, inf), used + 1)
+    return {e for e, used in fewest[p].items() if used <= hops}
+
+
+def count_ways(element, tables, p, need):
+    """Return the number of ways from different needed elements to p that share no state but those of p."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(["source", "sink"])
+    for layer in range(len(tables) + 1):
+        for q in range(len(element)):
+            graph.add_edge(("in", q, layer), "sink" if q == p else ("out", q, layer), capacity=1)
+    graph.remove_nodes_from([("in", p, layer) for layer in range(len(tables) + 1)])
+    for q, e in enumerate(element):
+        if e in need:
+            graph.add_edge("source", ("element", e), capacity=1)
+            graph.add_edge(("element", e), "sink" if q == p else ("in", q, 0), capacity=1)
+    for layer, table in enumerate(tables):
+        for q, k in [*table, *((q, q) for q in range(len(element)))]:
+            if k != p:
+                graph.add_edge(("out", k, layer), "sink" if q == p else ("in", q, layer + 1), capacity=1)
+    return nx.maximum_flow_value(graph, "source", "sink")

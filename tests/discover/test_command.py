@@ -118,3 +118,32 @@ def test_a_journal_that_is_cut_off_is_refused_in_one_line(question, tmp_path):
     here("discover", path, "-o", out, *FAST)
     (out / "journal.json").write_text('{"question": "')
     assert "journal.json" in refused(here("discover", path, "-o", out, "--resume", *FAST))
+
+
+def test_trade_offs_survive_a_kill(question, tmp_path):
+    path, out = question(leave_one_out(n=12, layers=5)), tmp_path / "out"
+    process = start("discover", path, "--objective", "pareto", "-o", out, "--json", "--time-limit", 30)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and len(_journal(out)["front"]) < 2:
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()  # closes its pipes
+    kept = _journal(out)
+    assert kept["rounds"] >= 1
+    places = [
+        (row["layers"], len(row["element"]), sum(len(query) for query, _ in row["reads"])) for row in kept["front"]
+    ]
+    assert len(places) > 1
+    done = here("discover", path, "--objective", "pareto", "-o", out, "--resume", "--json", *FAST)
+    assert done.returncode == 0, done.stderr
+    rows = [(row["layers"], row["positions"], row["edges"]) for row in json.loads(done.stdout)["rows"]]
+    for place in places:  # each trade-off is there, or one that is as good in everything
+        assert any(all(a <= b for a, b in zip(row, place, strict=True)) for row in rows), place
+    assert min(row[0] for row in rows) == 1  # steps that were not reached are there too
+    assert here("verify", out / "contracts.json", out).returncode == 0
+    assert "another question" in refused(here("discover", path, "-o", out, "--resume", *FAST))
+
+
+def _journal(out):
+    path = out / "journal.json"
+    return json.loads(path.read_text()) if path.exists() else {"front": []}

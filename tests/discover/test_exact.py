@@ -12,21 +12,25 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from masksynth.backends import Limits
+from masksynth.backends import Limits, Status
 from masksynth.contracts import Contracts, Demand, Elements, Target, Weights, loads_contracts
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.as_answer import to_merged
-from masksynth.discover.backends import discover_backend, discover_backend_names
+from masksynth.discover.discover import discover
+from masksynth.discover.exact_backends import discover_backend, discover_backend_names, find_most_mixed
+from masksynth.discover.fullest import Stage
 from masksynth.discover.measure import measure
+from masksynth.discover.most_pairs import start_plans
+from masksynth.discover.structure import prune
 from masksynth.errors import Unsupported
 from masksynth.verify.discovery import verify_contracts
-from masksynth_solvers.discover.engines import ENGINES, Effort, has_model
+from masksynth_solvers.discover.cheapest_model import ENGINES, Effort, has_model
+from masksynth_solvers.discover.contract_symmetries import element_classes
 from masksynth_solvers.discover.gates import bound_reads
 from masksynth_solvers.discover.hubs import encode_hubs
 from masksynth_solvers.discover.jobs import Job, list_jobs, price_of, read_directly, run_job
 from masksynth_solvers.discover.layers import encode_layers
-from masksynth_solvers.discover.symmetry import element_classes
 from masksynth_solvers.discover.two_layers import encode_families, least_reads
 from tests.discover.brute import cheapest
 
@@ -68,6 +72,42 @@ def test_equals_brute_force(name, seed):
     assert Fraction(str(sizes.cost)) == cheapest(contracts)
     _, merged, _ = to_merged(outcome.structure, contracts)
     verify_contracts(contracts, merged)
+
+
+DEMANDS = [
+    # demand, needs, hides, placements, masks, layers, count
+    (Demand(direct=2), [[1, 1, 0]], [[0, 0, 1]], ["any"], "layered", 2, "structure"),
+    (Demand(direct=1), [[1, 0], [1, 1]], [[0, 1], [0, 0]], ["query", "any"], "one", None, "structure"),
+    (Demand(mixed=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "layer"),
+    (Demand(mixed=1), [[1, 0]], [[0, 0]], ["query"], "layered", 2, "structure"),  # with an element that none needs
+    (Demand(mixed=1, direct=1), [[1, 1]], [[0, 0]], ["query"], "one", None, "structure"),
+    (Demand(mixed=1), [[1, 1]], [[0, 0]], ["any"], "one", 2, "structure"),
+    (Demand(hops=0), [[1, 0], [1, 0]], [[0, 1], [0, 0]], ["any", "any"], "layered", 1, "layer"),
+    (Demand(hops=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
+    (Demand(hops=1), [[1, 1]], [[0, 0]], ["any"], "one", None, "structure"),
+    (Demand(bandwidth=2), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
+    (Demand(bandwidth=2), [[1, 1]], [[0, 0]], ["any"], "one", None, "structure"),
+    (Demand(bandwidth=2, mixed=1), [[1, 1]], [[0, 0]], ["query"], "layered", 2, "structure"),
+]
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize(("demand", "need", "hide", "place", "masks", "layers", "counted"), DEMANDS)
+def test_demands_equal_brute_force(name, demand, need, hide, place, masks, layers, counted):
+    weights = Weights(2, 1, 1, counted)
+    contracts = contracts_of(need, hide, place, layers=layers, masks=masks, weights=weights, demand=demand)
+    outcome = discover_backend(name).solve(contracts, Limits(60))
+    assert outcome.finished
+    assert Fraction(str(measure(outcome.structure, contracts).cost)) == outcome.bound == cheapest(contracts)
+    _, merged, _ = to_merged(outcome.structure, contracts)
+    verify_contracts(contracts, merged)
+
+
+def test_demands_that_nothing_meets_are_infeasible():
+    contracts = replace(leave_one_out(n=3, layers=2), demand=Demand(bandwidth=3))
+    outcome = discover_backend("cpsat").solve(contracts, Limits(10))
+    assert (outcome.structure, outcome.finished) == (None, True)
+    assert "3 vertex-disjoint ways" in outcome.proof
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -170,10 +210,7 @@ def test_an_incumbent_is_kept_where_nothing_is_cheaper():
     assert discover_backend("cpsat").solve(contracts, Limits(60), incumbent).structure is incumbent
 
 
-def test_what_is_not_expressed_is_refused_by_name():
-    contracts = replace(leave_one_out(n=3, layers=2), demand=Demand(bandwidth=2))
-    with pytest.raises(Unsupported, match="bandwidth"):
-        discover_backend("cpsat").solve(contracts, Limits(10))
+def test_what_is_not_expressed_is_refused():
     dear, dear_keys = replace(leave_one_out(n=3, layers=2), masks="one", layers=None), Weights(1, 2, 1, "layer")
     with pytest.raises(Unsupported, match="kv <= position"):
         encode_hubs(replace(dear, layers=2, weights=dear_keys), 3, 3)
@@ -199,3 +236,27 @@ def test_targets_of_one_position_id_share_a_blank(backend, targets):
     outcome = discover_backend(backend).solve(contracts, Limits(20))
     assert outcome.finished
     assert outcome.bound == measure(outcome.structure, contracts).cost == 5
+
+
+@pytest.mark.parametrize(("n", "layers", "most"), [(3, 2, 3), (3, 3, 4), (4, 2, 12), (5, 2, 25)])
+def test_most_mixed_reads(n, layers, most):
+    found = discover(leave_one_out(n=n, layers=layers), objective="pairs", limits=Limits(60))
+    assert found.status is Status.OPTIMAL
+    assert (found.best.sizes.positions, found.best.sizes.mixed_edges, found.bound) == (2 * n, most, most)
+    assert found.bound_by.startswith("CP-SAT")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_plan_has_more_mixed_reads_than_are_proved(seed):
+    chance = random.Random(seed)
+    kinds = [[chance.choice("nnh") for _ in range(3)] for _ in range(3)] + [list("nnn")]
+    need, hide = ([[kind == letter for kind in row] for row in kinds] for letter in "nh")
+    contracts = contracts_of(need, hide, layers=chance.choice([2, 3]), masks="layered")
+    outcome = find_most_mixed(contracts, 7, Limits(20))
+    stage = Stage(contracts)
+    assert outcome.bound >= max(stage.run(plan)[0] for _, plan in start_plans(stage, seed))
+    if outcome.structure is not None:
+        structure = prune(outcome.structure, "layered")
+        _, merged, _ = to_merged(structure, contracts)
+        verify_contracts(contracts, merged)
+        assert not outcome.finished or measure(structure, contracts).mixed_edges == outcome.bound

@@ -11,15 +11,14 @@ import pytest
 from masksynth.backends import Limits
 from masksynth.contracts import Demand, Elements, Weights, with_options
 from masksynth.contracts.families import FAMILIES, leave_one_out
-from masksynth.discover.answer import record
 from masksynth.discover.candidate import confirm
 from masksynth.discover.circuit import Circuit, wants_of
 from masksynth.discover.constructions import constructions_for
 from masksynth.discover.discover import discover
+from masksynth.discover.discovery import record
 from masksynth.discover.edit_circuit import Editor
 from masksynth.discover.fullest import Stage, change
 from masksynth.discover.impossible import find_impossible
-from masksynth.discover.improve import Start, improve, place, price_of
 from masksynth.discover.incumbent import is_less
 from masksynth.discover.measure import measure
 from masksynth.discover.meet_demands import meet_demands
@@ -27,6 +26,7 @@ from masksynth.discover.most_pairs import start_plans
 from masksynth.discover.neighbourhood import Neighbourhood, cover_exactly
 from masksynth.discover.pareto import insert
 from masksynth.discover.read_circuit import read_circuit
+from masksynth.discover.search_job import Start, improve, place, price_of
 from masksynth.discover.start_circuits import circuit_of_sets, greedy_circuit, product_circuit
 from masksynth.discover.structure import prune
 from masksynth.discover.suggest_sets import suggest_sets

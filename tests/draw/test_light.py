@@ -1,4 +1,4 @@
-"""Importing the commands and the rooms loads nothing heavy."""
+"""Importing the commands and the packages loads nothing heavy."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from masksynth.errors import InvalidInstance, MasksynthWarning, WrongAnswer
 from masksynth.export import block_lists, check_blocks, check_transposed, transposed_lists
 from masksynth.export.block_sizes import list_bytes
 from masksynth.export.blocks import block_counts
-from masksynth.export.targets import summary
+from masksynth.export.format_sizes import summary
 from masksynth.mask import Mask
 from tests.export.samples import chain_mask, random_mask, star_mask
 from tests.verify.hubs import hub_mask

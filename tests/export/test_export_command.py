@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from masksynth.cli import main
 from masksynth.export import solution_record, write_answer
 from masksynth.export.columns import FlashMask, check_flashmask
+from masksynth.export.format_sizes import summary
 from masksynth.export.formats import read_safetensors
-from masksynth.export.targets import TARGETS, export_arrays, summary
+from masksynth.export.targets import TARGETS, export_arrays
 from masksynth.mask import Mask
 from masksynth.pack import open_packed, pack_samples
 from masksynth.subject.mask_file import write_mask
@@ -141,9 +142,9 @@ def test_cannot_express(answer, tmp_path):
         (["--to", "triton", "-o", "a.safetensors"], "Invalid value for '--to'"),
         (["--table", "3"], "has 1 table, not a table 3"),
         (["--batch", "0"], "is not a packed folder"),
-        (["--block-size", "0"], "is not a block size"),
-        (["--block-size", "128x"], "is not a block size"),
-        (["--block-size", "8x8x8"], "is not a block size"),
+        (["--block-size", "0"], "expected a block size such as 128"),
+        (["--block-size", "128x"], "expected a block size such as 128"),
+        (["--block-size", "8x8x8"], "expected a block size such as 128"),
     ],
 )
 def test_refusals(arguments, text, answer, tmp_path, monkeypatch):

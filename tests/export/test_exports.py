@@ -14,11 +14,12 @@ from masksynth.export import block_lists, forms
 from masksynth.export import chain_ranks as chains
 from masksynth.export.columns import to_flashmask
 from masksynth.export.dense_mask import to_hf_additive, to_hf_bool
+from masksynth.export.format_sizes import summary
 from masksynth.export.forms import form_of
 from masksynth.export.packed_bits import to_packed_bits
 from masksynth.export.sequence_lengths import to_lengths
 from masksynth.export.slices import to_slices
-from masksynth.export.targets import TARGETS, export_arrays, summary
+from masksynth.export.targets import TARGETS, export_arrays
 from masksynth.mask import Mask
 from masksynth.mask.column_intervals import columns, count_column_intervals
 from masksynth.merge import merge

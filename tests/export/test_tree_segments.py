@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from masksynth.errors import Unsupported, WrongAnswer
 from masksynth.export import tree_segments
-from masksynth.export.targets import export_arrays, summary
+from masksynth.export.format_sizes import summary
+from masksynth.export.targets import export_arrays
 from masksynth.export.tree_segments import check_tree_segments, count_tree_keys, cut_tree, to_tree_segments
 from masksynth.mask import Mask
 from masksynth.pack import pack_batches

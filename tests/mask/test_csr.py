@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masksynth.mask import csr
+from masksynth.mask import csr, equal_values
 
 LENGTHS = st.lists(st.integers(0, 5), max_size=8)
 RANGES = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=8)
@@ -90,10 +90,10 @@ def test_unsigned_sums_wrap_around():
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=12))
 def test_codes_and_runs(rows):
     columns = np.array([a for a, _ in rows], np.uint64), np.array([b for _, b in rows], np.int32)
-    codes = csr.factorize(rows)
+    codes = equal_values.factorize(rows)
     first = list(dict.fromkeys(rows))
     assert codes == [first.index(row) for row in rows]
-    assert csr.factorize_rows(*columns).tolist() == codes
-    assert csr.run_starts(*columns).tolist() == [
+    assert equal_values.factorize_rows(*columns).tolist() == codes
+    assert equal_values.run_starts(*columns).tolist() == [
         index == 0 or rows[index] != rows[index - 1] for index in range(len(rows))
     ]

@@ -13,7 +13,7 @@ import pytest
 from masksynth import catalog
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.merge import merge, merge_classes, merge_family
 from masksynth.merge.bottom_up import find_classes, is_acyclic
 from masksynth.merge.disjoint_union import check_entries, live_union, read_rows

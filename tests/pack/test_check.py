@@ -113,7 +113,7 @@ def test_two_samples_exchanged():
     assert refused(batch, table, samples[:-1])
 
 
-def test_a_position_that_nobody_uses():
+def test_a_position_without_a_sample():
     table, samples, batch = CASES[0]
     arrays = batch_arrays(batch)
     size = batch.positions

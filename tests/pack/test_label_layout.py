@@ -13,8 +13,8 @@ from masksynth.pack import open_packed, pack_batches, pack_samples, unpack_sampl
 from masksynth.pack.check_samples import tables_of
 from masksynth.pack.merge_batches import count_live_tokens
 from masksynth.pack.sample_columns import key_of
-from masksynth.verify.label_layout import check_labels
 from masksynth.verify.pack_bounds import bound_positions
+from masksynth.verify.position_labels import check_labels
 from masksynth.verify.samples import verify_packed
 from tests.cli.command import here
 from tests.pack.strategies import ROUTE, causal_samples

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for relations and posets, shared by the tests of every room that needs them."""
+"""Hypothesis strategies for relations and posets, shared by the tests of every package that needs them."""
 
 from __future__ import annotations
 

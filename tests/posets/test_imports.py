@@ -4,7 +4,7 @@ from pathlib import Path
 
 import masksynth.posets
 
-ROOM = Path(masksynth.posets.__file__).parent
+PACKAGE = Path(masksynth.posets.__file__).parent
 ALLOWED = {"numpy", "masksynth.errors", "masksynth.posets", *sys.stdlib_module_names}
 
 
@@ -23,7 +23,7 @@ def foreign(source):
 
 
 def test_orders_need_numpy_and_the_errors_only():
-    files = list(ROOM.glob("*.py"))
+    files = list(PACKAGE.glob("*.py"))
     assert len(files) > 5
     for file in files:
         assert foreign(file.read_text()) == set(), file.name

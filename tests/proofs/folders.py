@@ -9,7 +9,7 @@ import numpy as np
 from masksynth.backends import Limits
 from masksynth.sparse import SparseProblem
 from masksynth.sparse.engines import sparse_search
-from masksynth_solvers.sparse.certificate import write_proof
+from masksynth_solvers.sparse.write_sparse_proof import write_proof
 from tests.proofs.naive import cycle, grid, path, random_preorder
 
 KNOWN = {

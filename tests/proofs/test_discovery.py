@@ -16,18 +16,20 @@ from masksynth.cli import main
 from masksynth.contracts import Contracts, Elements, Target, Weights, dump_contracts
 from masksynth.contracts.element_sets import pack
 from masksynth.contracts.families import leave_one_out
-from masksynth.discover.backends import discover_backend
+from masksynth.discover.exact_backends import discover_backend
 from masksynth.errors import InvalidInstance, MasksynthError, Unsupported, WrongAnswer
 from masksynth.verify.proof import check_proof
-from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.compare_formula import compare_clauses
 from masksynth.verify.proof.dimacs import parse_formula
 from masksynth.verify.proof.discovery.contract_sets import read_contract_sets
 from masksynth.verify.proof.discovery.gate_formula import gate_clauses
-from masksynth_solvers.discover.certificate import write_discovery_proof
-from masksynth_solvers.discover.engines import Effort
+from masksynth.verify.proof.discovery.layer_formula import layer_clauses
+from masksynth_solvers.discover.cheapest_model import Effort
 from masksynth_solvers.discover.gates import bound_reads, encode_gates
 from masksynth_solvers.discover.jobs import read_directly
-from masksynth_solvers.sparse.prove_claim import dimacs_lines
+from masksynth_solvers.discover.layers import encode_layers
+from masksynth_solvers.discover.write_structure_proof import write_discovery_proof
+from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight
 
 UNIT = Weights(1, 1, 1, "structure")
 READS = Weights(0, 0, 1, "structure")
@@ -38,7 +40,8 @@ def folders(tmp_path_factory):
     """A proof of each claim."""
     place = tmp_path_factory.mktemp("proofs")
     one, layers = (replace(leave_one_out(n=4), weights=UNIT), replace(leave_one_out(n=4, layers=2), weights=READS))
-    for name, contracts in (("cost", one), ("reads", layers)):
+    layered = leave_one_out(n=4, layers=1)  # 12 reads, where gates prove 10
+    for name, contracts in (("cost", one), ("reads", layers), ("layered", layered)):
         structure = discover_backend("maxsat").solve(contracts, Limits(60)).structure
         write_discovery_proof(place / name, contracts, structure, inspect=check_proof)
     return place
@@ -211,3 +214,54 @@ def test_both_encoders_say_the_same_of_any_contracts(seed, tmp_path):
     layered = replace(contracts, layers=3, masks="layered")
     bound = bound_reads(layered, Effort())
     assert bound.exact
+
+
+def random_queries(seed):
+    """Return contracts of queries with a mask per layer, some of them with alike targets and free elements."""
+    chance = random.Random(seed)
+    n, count = chance.choice([(3, 3), (4, 2), (4, 3)])
+    kinds = [[chance.choice("nnhf") for _ in range(n)] for _ in range(count - 1)]
+    kinds += [chance.choice(kinds) if chance.random() < 0.5 else [chance.choice("nnh") for _ in range(n)]]
+    need, hide = (pack(np.array([[kind == letter for kind in row] for row in kinds])) for letter in "nh")
+    targets = tuple(Target(index, position=index) for index in range(count))
+    numbers = tuple(range(n))
+    layers = chance.choice([1, 2, 3])
+    weights = Weights(24, 4, 0.004, "structure")
+    return Contracts("random", Elements(numbers, numbers), targets, need, hide, layers, "layered", weights)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_both_encoders_of_layers_agree(tmp_path, seed):
+    contracts = random_queries(seed)
+    (tmp_path / "contracts.json").write_text(dump_contracts(contracts))
+    model = encode_layers(replace(contracts, weights=READS))
+    most = random.Random(seed).randint(0, 5)
+    formula = parse_formula("".join(dimacs_lines(limit_weight(model.formula, most))))
+    compare_clauses(formula, layer_clauses(read_contract_sets(tmp_path / "contracts.json"), most), "formula.cnf")
+
+
+def test_a_bound_of_layers_above_that_of_gates_is_certified(folders):
+    report = check_proof(folders / "layered")
+    assert (report.claim, report.value, report.optimal) == ("cost", 8 * 6000 + 12, True)
+
+
+@pytest.mark.parametrize("folder", ["layered"], indirect=True)
+@pytest.mark.parametrize("change", [{"further": 1}, {"reads": 10}, {"reads": 12}, {"hubs": 4}, {"further": None}])
+def test_changed_parts_of_layers_are_refused(folder, change):
+    document = json.loads((folder / "problem.json").read_text())
+    document["parts"][0].update(change)
+    (folder / "problem.json").write_text(json.dumps(document))
+    with pytest.raises((WrongAnswer, InvalidInstance)):
+        check_proof(folder)
+
+
+@pytest.mark.parametrize("folder", ["reads", "layered"], indirect=True)
+def test_targets_that_may_share_a_blank_are_refused(folder):
+    document = json.loads((folder / "contracts.json").read_text())
+    if document["targets"] == "each":
+        document["element_positions"] = [0, 0, 1, 2]
+    else:
+        document["targets"][1]["position"] = 0
+    (folder / "contracts.json").write_text(json.dumps(document))
+    with pytest.raises(InvalidInstance, match="one position id"):
+        check_proof(folder)

@@ -14,7 +14,7 @@ import pytest
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.sparse import Component, Cut, Reduction, SparseProblem, reduce
 from masksynth.verify.proof import check_proof
-from masksynth_solvers.sparse.certificate import write_proof
+from masksynth_solvers.sparse.write_sparse_proof import write_proof
 from tests.proofs.folders import solved
 from tests.proofs.naive import path
 

@@ -16,7 +16,7 @@ import pytest
 from masksynth.errors import InvalidInstance, WrongAnswer
 from masksynth.sparse import Component, SparseProblem
 from masksynth.verify.proof import check_proof
-from masksynth_solvers.sparse import certificate, prove_claim
+from masksynth_solvers.sparse import prove_claim, write_sparse_proof
 from masksynth_solvers.sparse.path_encoding import Window, encode
 from masksynth_solvers.sparse.prove_claim import dimacs_lines, limit_weight
 from tests.proofs.folders import claims, solved, true_claims, weighted
@@ -33,7 +33,7 @@ def forced(folder, problem):
     """A proof folder in which every part is proved with the help of its windows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prove_claim, "_prove", lambda claim, until: "")
-        return certificate.write_proof(folder, problem, *solved(problem))
+        return write_sparse_proof.write_proof(folder, problem, *solved(problem))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_random_problems(seed, tmp_path):
 
 def test_without_need_there_are_no_lemmas(tmp_path):
     problem = BASES["chain"]
-    folder = certificate.write_proof(tmp_path / "proof", problem, *solved(problem))
+    folder = write_sparse_proof.write_proof(tmp_path / "proof", problem, *solved(problem))
     document = json.loads((folder / "problem.json").read_text())
     assert "lemmas" not in document
     assert "windows" not in document["parts"][0]
@@ -133,7 +133,7 @@ def test_a_part_that_its_windows_do_not_help_in_time_leaves_no_lemma(tmp_path, m
         prove_claim, "_race", lambda claim, until: race(claim, until) if claim.folder.name == "part-000" else ""
     )
     problem = BASES["chain"]
-    folder = certificate.write_proof(tmp_path / "proof", problem, *solved(problem))
+    folder = write_sparse_proof.write_proof(tmp_path / "proof", problem, *solved(problem))
     assert not list(folder.glob("lemma-*"))
     assert check_proof(folder).optimal
     assert check_proof(folder).lemmas == ()
@@ -342,7 +342,7 @@ def test_rest_clauses(bases, tmp_path):
 
 def test_layers_have_no_lemmas(tmp_path):
     problem = SparseProblem(path(4), 2, layered=True)
-    folder = certificate.write_proof(tmp_path / "proof", problem, *solved(problem))
+    folder = write_sparse_proof.write_proof(tmp_path / "proof", problem, *solved(problem))
     document = json.loads((folder / "problem.json").read_text())
     document["lemmas"] = [{"folder": "lemma-000", "demands": [], "edges": [], "bound": 0, "kind": "duals"}]
     (folder / "problem.json").write_text(json.dumps(document))
@@ -353,7 +353,7 @@ def test_a_folder_with_lemmas_is_replaced(bases, tmp_path):
     target = tmp_path / "proof"
     shutil.copytree(bases["chain"], target)
     problem = SparseProblem(path(7), 2)
-    certificate.write_proof(target, problem, *solved(problem), force=True)
+    write_sparse_proof.write_proof(target, problem, *solved(problem), force=True)
     assert check_proof(target).value == 10
     assert not list(target.glob("lemma-*"))
 
@@ -363,7 +363,7 @@ def test_weights_that_are_too_many_to_count(tmp_path, monkeypatch):
     monkeypatch.setattr(prove_claim, "_prove", lambda claim, until: "")
     problem = SparseProblem(path(8), 2, weights={(q, k): 10**4 + q for q, k in pairs(path(8))})
     reduction, bounds, mask = solved(problem, "cpsat")
-    report = check_proof(certificate.write_proof(tmp_path / "proof", problem, reduction, bounds, mask))
+    report = check_proof(write_sparse_proof.write_proof(tmp_path / "proof", problem, reduction, bounds, mask))
     assert report.optimal
     assert report.parts[0].kind == "duals"
     assert report.lemmas == ()

@@ -14,8 +14,8 @@ from masksynth.sparse import SparseProblem, reduce
 from masksynth.verify.proof import check_proof
 from masksynth_solvers.sparse import prove_claim
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
-from masksynth_solvers.sparse.certificate import write_proof
 from masksynth_solvers.sparse.path_encoding import encode
+from masksynth_solvers.sparse.write_sparse_proof import write_proof
 from tests.proofs.folders import KNOWN, solved, true_claims, weighted, written
 from tests.proofs.naive import cycle, grid, least_layered, pairs, path, preorders
 

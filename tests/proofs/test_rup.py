@@ -22,8 +22,8 @@ from masksynth.verify.proof.dimacs import parse_steps, read_formula
 from masksynth.verify.proof.refutation import find_fault_by_dratify
 from masksynth.verify.proof.rup import find_fault
 from masksynth_solvers.sparse import prove_claim
-from masksynth_solvers.sparse.certificate import write_proof
 from masksynth_solvers.sparse.path_encoding import encode
+from masksynth_solvers.sparse.write_sparse_proof import write_proof
 from tests.proofs import fuzz
 from tests.proofs.folders import KNOWN, solved, written
 

@@ -14,7 +14,7 @@ from masksynth.sparse import SparseProblem
 from masksynth.verify.proof import check_proof
 from masksynth.verify.proof.swaps import greatest
 from masksynth_solvers.sparse.path_encoding import Formula
-from masksynth_solvers.sparse.symmetry import add_swaps
+from masksynth_solvers.sparse.symmetry_breaking import add_swaps
 from tests.proofs.folders import written
 from tests.proofs.naive import cycle, path
 

@@ -18,7 +18,7 @@ import pytest
 import masksynth as ms
 from masksynth.errors import MasksynthError
 from masksynth.tasks.instance_files import dumps
-from masksynth.workers import dask as room
+from masksynth.workers import dask as dask_module
 from masksynth.workers.dask import connected
 from tests.cli.command import refused
 from tests.search.clusters import cluster, free_port
@@ -220,7 +220,7 @@ def web_server():
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "WAIT", 1)
+    monkeypatch.setattr(dask_module, "WAIT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent, web_server() as web:
         ports = free_port(), silent.getsockname()[1], web
         for address in (

@@ -14,7 +14,7 @@ import pytest
 from masksynth import Limits, catalog, solve
 from masksynth.errors import InvalidInstance, MasksynthError
 from masksynth.search import Result
-from masksynth.search import summary as room
+from masksynth.search import summary as summary_module
 from masksynth.search.cactus import STEPS, draw_cactus, steps, write_cactus
 from masksynth.search.result import Request, failure, line_of, result_from
 from masksynth.search.summary import summary, summary_record, summary_text
@@ -75,7 +75,7 @@ def test_order_of_the_lines_does_not_matter(batch):
 
 def test_text_is_a_table_with_reasons(batch):
     head, *rows = summary_text(summary(batch)).splitlines()
-    assert re.split("  +", head) == list(room.HEAD)
+    assert re.split("  +", head) == list(summary_module.HEAD)
     assert rows[0].split()[:3] == ["cpsat", "8", "3"]
     assert (rows[0].split()[5], rows[0].split()[8]) == ("4", "3.00")
     assert len({len(line) for line in (head, *rows[:2])}) == 1
@@ -93,7 +93,7 @@ def test_text_of_a_portfolio_says_who_won_and_escapes_what_a_terminal_obeys():
 
 
 def test_reasons_without_end_are_bounded(monkeypatch):
-    monkeypatch.setattr(room, "REASONS", 3)
+    monkeypatch.setattr(summary_module, "REASONS", 3)
     words = ["commonest", *("x" * size for size in range(1, 10)), "commonest"]
     (found,) = summary(made(None, error=word) for word in words)
     assert len(found.reasons) == 4

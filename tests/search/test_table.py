@@ -18,7 +18,7 @@ import pytest
 
 from masksynth import Limits, catalog
 from masksynth.errors import InvalidInstance, MasksynthError
-from masksynth.search import table as room
+from masksynth.search import table as table_module
 from masksynth.search.result import line_of
 from masksynth.search.table import COLUMNS, columns, write_table
 from tests.search.test_summary import failed, made, solved
@@ -98,7 +98,7 @@ def test_a_data_frame_takes_the_columns(batch):
 
 
 def test_many_results_are_written_block_by_block(monkeypatch, tmp_path):
-    monkeypatch.setattr(room, "BLOCK", 7)
+    monkeypatch.setattr(table_module, "BLOCK", 7)
     assert write_table(tmp_path / "r.parquet", (made(seconds=n) for n in range(50))) == 50
     file = pq.ParquetFile(tmp_path / "r.parquet")
     assert file.metadata.num_row_groups == 8

@@ -24,9 +24,9 @@ from masksynth_solvers.sparse import portfolio, windowed
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.cores import Cores
 from masksynth_solvers.sparse.linear import Linear
-from masksynth_solvers.sparse.nested import Lemma, canonical_form, solve_windows
 from masksynth_solvers.sparse.path_encoding import Window, encode
 from masksynth_solvers.sparse.rc2 import Rc2
+from masksynth_solvers.sparse.russian_dolls import Lemma, canonical_form, solve_windows
 from tests.sparse.relations import chain
 
 solving = import_module("masksynth.solve")
@@ -206,7 +206,7 @@ def test_lines_of_results():
 
 def test_duals_of_a_proof(monkeypatch, tmp_path):
     """The writer of proofs knows what its mask weighs in each part."""
-    from masksynth_solvers.sparse import certificate, prove_claim
+    from masksynth_solvers.sparse import prove_claim, write_sparse_proof
 
     found = reduce(CHAIN)
     chosen = greedy(CHAIN, found.forced, found.components[0])
@@ -217,7 +217,7 @@ def test_duals_of_a_proof(monkeypatch, tmp_path):
     with lies(
         f"linear programming proved that at least {LIE} are needed, but the search found {CHAIN.cost(chosen)} .part-000."  # noqa: E501
     ):
-        certificate.write_proof(tmp_path / "proof", CHAIN, found, [1], mask)
+        write_sparse_proof.write_proof(tmp_path / "proof", CHAIN, found, [1], mask)
     assert not list(tmp_path.iterdir())
 
 

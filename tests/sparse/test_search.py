@@ -24,9 +24,9 @@ from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.descent import Descent
-from masksynth_solvers.sparse.nested import solve_windows
 from masksynth_solvers.sparse.path_encoding import encode
 from masksynth_solvers.sparse.portfolio import ComponentSearch, race
+from masksynth_solvers.sparse.russian_dolls import solve_windows
 from tests.sparse.relations import carries, chain, grid, one_class, random_poset
 
 HARD = chain(40)

@@ -13,7 +13,7 @@ from masksynth.sparse.first_solution import layered_component
 from masksynth_solvers.sparse.component_task import ComponentTask
 from masksynth_solvers.sparse.enumeration import connects_pairs
 from masksynth_solvers.sparse.path_encoding import Formula, encode, encode_layers
-from masksynth_solvers.sparse.symmetry import add_swaps, find_swaps, make_greatest, swap_edge
+from masksynth_solvers.sparse.symmetry_breaking import add_swaps, find_swaps, make_greatest, swap_edge
 from tests.sparse.relations import chain, one_class, random_preorder
 
 

@@ -269,7 +269,7 @@ class LengthDependent(transformers.LlamaForCausalLM):
         (DoubleWindow, "layer 0 .* adds a position bias|does not pass the mask that it is given to every layer"),
     ],
 )
-def test_classes_that_nobody_listed(kind, words):
+def test_classes_that_are_not_listed(kind, words):
     config = kind.config_class(**{**SHAPE, **NO_DROPOUT}, attn_implementation="sdpa")
     with pytest.raises(Unsupported, match=words):
         read_architecture(kind(config).eval())

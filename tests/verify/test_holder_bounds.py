@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from masksynth.verify.holder_bounds import count_holders
-from masksynth.verify.holdings import classes_of_nodes
+from masksynth.verify.holder_classes import classes_of_nodes
 from tests.partitions import partitions
 from tests.verify.test_set_bounds import systems
 

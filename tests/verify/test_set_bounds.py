@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masksynth.verify import price_bounds, set_bounds
-from masksynth.verify.holdings import classes_of_nodes
+from masksynth.verify.holder_classes import classes_of_nodes
 from masksynth.verify.pack_bounds import sum_copies
 from masksynth.verify.price_sets import tree_of_classes
 from masksynth.verify.set_bounds import bound_sets

@@ -18,6 +18,7 @@ from masksynth.audit.finding import Finding
 from masksynth.audit.finding_text import format_times
 from masksynth.audit.samples.compare_labels import ClassLabel, Difference, compare_labels, integer_labels
 from masksynth.audit.samples.expected_mask import Expected, label_values, token_ids
+from masksynth.audit.samples.missing_labels import MissingLabels
 from masksynth.audit.samples.placement import Placement
 from masksynth.mask.csr import indptr
 from masksynth.mask.typing import Int64Array
@@ -52,8 +53,8 @@ class _Explainer:
     ----------
     open : (E,) bool
         Labels that no sample expects at their position and that are not explained yet.
-    lost : dict
-        (class, label) -> how many are missing and not explained yet.
+    lost : MissingLabels
+        Labels that are missing and not explained yet.
     class_of_label : (E,) int64
         Class of the position that predicts each label.
     next_label : (U,) int64
@@ -66,7 +67,7 @@ class _Explainer:
         self, subject: Subject, labels: Labels, expected: Expected, placed: Placement, difference: Difference
     ) -> None:
         self.subject, self.labels, self.expected, self.placed = subject, labels, expected, placed
-        self.difference, self.lost = difference, dict(difference.lost)
+        self.difference, self.lost = difference, MissingLabels(difference.lost)
         self.value = integer_labels(labels)
         self.class_of_label = placed.class_of_position[labels.position]
         self.open = np.zeros(len(labels), bool)
@@ -77,8 +78,6 @@ class _Explainer:
         itself = expected.spans.trained == expected.spans.predictor
         self.next_label[expected.spans.predictor[itself]] = expected.spans.trained[itself]
         self.label_value = label_values(expected)
-        self.lost_by_class = _index_lost(self.lost, 0)
-        self.lost_by_value = _index_lost(self.lost, 1)
 
     def run(self) -> Iterator[Finding]:
         """Yield at most ``FINDING_LIMIT`` explanations, and the number of differences beyond."""
@@ -92,7 +91,7 @@ class _Explainer:
         ):
             findings += islice(explain(), FINDING_LIMIT - len(findings))
         yield from findings
-        left = int(self.open.sum()) + sum(self.lost.values())
+        left = int(self.open.sum()) + self.lost.total()
         if left:
             message = f"{left} more labels differ from those of the samples; {len(findings)} findings are reported"
             witness = {"codes": list(CODES), "labels": left, "written": len(findings)}
@@ -205,7 +204,7 @@ class _Explainer:
         trained = np.flatnonzero(self.expected.sample[spans.trained] == sample)
         classes = self.placed.class_of_token[spans.predictor[trained]]
         for pair in zip(classes.tolist(), self.label_value[spans.trained[trained]].tolist(), strict=True):
-            self.lost.pop(pair, None)
+            self.lost.remove(pair)
         label, token = pairs[0]
         position, name = int(self.labels.position[label]), self.expected.table.ids[sample]
         causes = {-1: "not shifted, each position predicts its own token", 1: "shifted twice"}
@@ -236,14 +235,14 @@ class _Explainer:
         witness = {**self.expected.witness(token), "label": self.labels.value[label]}
         if (number, value) in self.difference.expected:
             return self._repeated(label, position, (number, value), where)
-        if (pair := self._take_lost(self.lost_by_class.get(number, []))) is not None:
+        if (pair := self.lost.take_of_class(number)) is not None:
             witness |= {**self.expected.witness(self.difference.expected[pair][0]), "due_label": pair[1]}
             message = (
                 f"{where}: expected label {pair[1]} (token {witness['token']} of sample {witness['sample']!r}), "
                 f"got {self._text(label)}"
             )
             return Finding("MS003", "error", position, witness, f"predict {pair[1]} there", message)
-        if (pair := self._take_lost(self.lost_by_value.get(value, []))) is not None:
+        if (pair := self.lost.take_of_value(value)) is not None:
             return self._misplaced(label, position, pair, witness)
         token = self._find_source(label, 0)
         if token >= 0 and self.expected.table.labels[token] == IGNORED:
@@ -277,21 +276,9 @@ class _Explainer:
         )
         return Finding("MS004", "error", position, witness, "remove the repetitions", message)
 
-    def _take_lost(self, pairs: list[ClassLabel]) -> ClassLabel | None:
-        """Remove one of ``pairs`` from ``lost`` and return it; None if none of them is missing any more."""
-        while pairs and pairs[-1] not in self.lost:
-            pairs.pop()
-        if not pairs:
-            return None
-        self.lost[pairs[-1]] -= 1
-        if not self.lost[pairs[-1]]:
-            del self.lost[pairs[-1]]
-        return pairs[-1]
-
     def _lost_labels(self) -> Iterator[Finding]:
         """Yield labels that occur too seldom; a warning where they occur, as one may carry the weight of several."""
-        for pair in list(self.lost):
-            count = self.lost.pop(pair)
+        for pair, count in self.lost.remove_all():
             tokens, given = self.difference.expected[pair], self.difference.given.get(pair, 0)
             position = self.placed.position_of(int(self.placed.first_token[pair[0]]))
             witness = {**self.expected.witness(tokens[0]), "label": pair[1], "asked": len(tokens), "given": given}
@@ -300,11 +287,3 @@ class _Explainer:
             message = f"position {self.subject.token(position)}: expected {label}, {times}"
             remedy = "add a loss edge for each sample that has it, or weight the existing one"
             yield Finding("MS004", "warning" if given else "error", position, witness, remedy, message)
-
-
-def _index_lost(lost: dict[ClassLabel, int], part: int) -> dict[int, list[ClassLabel]]:
-    """Return the missing labels by class (``part`` 0) or by value (1)."""
-    index: dict[int, list[ClassLabel]] = {}
-    for pair in reversed(lost):
-        index.setdefault(pair[part], []).append(pair)
-    return index

@@ -10,6 +10,7 @@ from masksynth.audit.finding import Finding
 from masksynth.audit.samples.compare_labels import code_labels
 from masksynth.audit.samples.expected_mask import Expected
 from masksynth.audit.samples.placement import Placement
+from masksynth.mask.typing import Float64Array, Int64Array
 from masksynth.subject.subject import Subject
 
 LABEL_LIMIT = 1000
@@ -26,15 +27,10 @@ def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) 
     if labels is None:
         return
     trained, predictor = expected.spans.trained, expected.spans.predictor
-    token_weight = expected.table.fields.get("weights", np.full(len(expected.table.tokens), np.nan))[trained]
-    weight = expected.table.weight[expected.sample[trained]] * np.where(np.isnan(token_weight), 1.0, token_weight)
+    weight = _weights_of_samples(expected)
     if subject.batch is None and (labels.weight == 1).all():
         if count := int((weight != 1).sum()):
-            message = (
-                f"weights of {count} labels of the samples were not compared: the labels of the mask have no weights"
-            )
-            witness = {"codes": ["MS004"], "labels": count}
-            yield Finding("MS022", "warning", None, witness, "audit the packed folder", message)
+            yield _not_compared(count)
         return
     codes = code_labels(labels, expected, placed, trained, predictor)
     given_count, expected_count = codes.counts()
@@ -43,10 +39,8 @@ def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) 
     # labels that differ in number are reported as lost or repeated
     differs = ~np.isclose(given_weight, expected_weight, rtol=1e-9, atol=1e-12)
     wrong = np.flatnonzero((given_count == expected_count) & differs)
-    first_label = np.full(len(codes.pairs), len(codes.given))
-    np.minimum.at(first_label, codes.given, np.arange(len(codes.given)))
-    first_trained = np.full(len(codes.pairs), len(trained))
-    np.minimum.at(first_trained, codes.expected, np.arange(len(trained)))
+    first_label = _first_of_each(codes.given, len(codes.pairs))
+    first_trained = _first_of_each(codes.expected, len(codes.pairs))
     for code in wrong[:LABEL_LIMIT].tolist():
         label, token = int(first_label[code]), int(trained[first_trained[code]])
         position, value = int(labels.position[label]), labels.value[label]
@@ -62,3 +56,24 @@ def find_wrong_weights(subject: Subject, expected: Expected, placed: Placement) 
             f"{len(wrong) - LABEL_LIMIT} more labels have other weights than in the samples; {LABEL_LIMIT} are reported"
         )
         yield Finding("MS014", "note", None, {"codes": ["MS004"], "labels": len(wrong)}, REPACK, message)
+
+
+def _not_compared(count: int) -> Finding:
+    """Return MS022 about labels whose weights were not compared."""
+    message = f"weights of {count} labels of the samples were not compared: the labels of the mask have no weights"
+    return Finding("MS022", "warning", None, {"codes": ["MS004"], "labels": count}, "audit the packed folder", message)
+
+
+def _weights_of_samples(expected: Expected) -> Float64Array:
+    """Return the weight of each label of the samples: that of its sample times that of its token, if it has one."""
+    trained = expected.spans.trained
+    token_weight = expected.table.fields.get("weights", np.full(len(expected.table.tokens), np.nan))[trained]
+    weight: Float64Array = expected.table.weight[expected.sample[trained]]
+    return weight * np.where(np.isnan(token_weight), 1.0, token_weight)
+
+
+def _first_of_each(codes: Int64Array, size: int) -> Int64Array:
+    """Return the first index of each code 0 .. size - 1, the number of codes if there is none."""
+    first = np.full(size, len(codes))
+    np.minimum.at(first, codes, np.arange(len(codes)))
+    return first

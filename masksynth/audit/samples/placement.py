@@ -90,26 +90,13 @@ def place_samples(subject: Subject, expected: Expected) -> Placement:
     rows = expected_rows(expected, rules)
     class_of_token, class_of_position, first_token = _classes_by_value(subject.mask, rows, position_code, token_code)
     is_token = np.ones(subject.size, bool) if subject.padding is None else ~subject.padding
-    search = ClassSearch(
-        subject.mask,
-        rows,
-        expected,
-        paths,
-        class_of_token,
-        class_of_position,
-        first_token,
-        position_code,
-        token_code,
-        is_token,
-    )
-    complete = search.run()
+    classes = (class_of_token, class_of_position, first_token)
+    complete = ClassSearch(subject.mask, rows, expected, paths, *classes, position_code, token_code, is_token).run()
     place_runs(subject, expected, class_of_token, class_of_position)
     class_of_position[~is_token] = -1
     same_identity, placed = np.zeros(subject.size, bool), class_of_position >= 0
     same_identity[placed] = position_code[placed] == token_code[first_token[class_of_position[placed]]]
-    members = np.append(
-        np.bincount(class_of_position[placed], minlength=len(first_token)), 0
-    )  # the last entry serves class -1
+    members = np.bincount(class_of_position[placed], minlength=len(first_token) + 1)  # the last entry serves class -1
     return Placement(
         tuple(rules),
         rows,

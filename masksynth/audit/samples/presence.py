@@ -10,7 +10,7 @@ import numpy as np
 from masksynth.audit.finding import Finding
 from masksynth.audit.samples.expected_mask import Expected, token_ids
 from masksynth.audit.samples.placement import Placement
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 

@@ -12,7 +12,8 @@ from masksynth.audit.finding import Finding
 from masksynth.audit.finding_text import list_names
 from masksynth.audit.samples.expected_mask import Expected
 from masksynth.audit.samples.placement import Placement
-from masksynth.mask.csr import indptr, run_starts
+from masksynth.mask.csr import indptr
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.subject.subject import Subject
 from masksynth.verify.colour_refinement import draw, row_sums

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from masksynth.contracts.element_sets import check_contract_size, unpack
-from masksynth.contracts.families.building import build_contracts, graph, grid, of_tokens, tree
+from masksynth.contracts.families.contract_parts import build_contracts, graph, grid, of_tokens, tree
 from masksynth.contracts.metric import balls, distances_from, subtrees
 from masksynth.contracts.model import Contracts, Elements, Place
 from masksynth.mask.typing import BoolArray, Int64Array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.contracts.families.building import TargetSets, build_contracts, line, of_tokens
+from masksynth.contracts.families.contract_parts import TargetSets, build_contracts, line, of_tokens
 from masksynth.contracts.model import Contracts, Place
 from masksynth.tasks.parameters import check_at_least, require
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from masksynth.contracts.element_sets import check_contract_size
-from masksynth.contracts.families.building import TargetSets, build_contracts, line, of_tokens
+from masksynth.contracts.families.contract_parts import TargetSets, build_contracts, line, of_tokens
 from masksynth.contracts.model import Contracts, Place
 from masksynth.tasks.parameters import check_at_least, check_integer_rows, check_integers, require
 

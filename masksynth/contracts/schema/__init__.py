@@ -19,8 +19,8 @@ def schema() -> dict[str, Any]:
     """
     import msgspec
 
-    from masksynth.contracts.json_schema import ContractsFile
-    from masksynth.contracts.value_checks import MAX_LAYERED
+    from masksynth.contracts.check_contract_values import MAX_LAYERED
+    from masksynth.contracts.document_structs import ContractsFile
 
     document = msgspec.json.schema(ContractsFile)
     whole, space = document["$defs"]["ContractsFile"], document["$defs"]["SpaceFile"]

@@ -24,16 +24,18 @@ from masksynth.diagnostics.clustering.interaction import (
     two_tokens_time,
 )
 from masksynth.diagnostics.clustering.lasting import Lasting, lasting, similarity
+from masksynth.diagnostics.clustering.limit_statement import Statement
 from masksynth.diagnostics.clustering.model_heads import Head, HeadSpectrum, head_spectra, read_head
 from masksynth.diagnostics.clustering.root_groups import Group
-from masksynth.diagnostics.clustering.roots import FIXED, Following, following, parts
+from masksynth.diagnostics.clustering.roots import FIXED, Down, Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask
 from masksynth.diagnostics.clustering.setting import Setting
 from masksynth.diagnostics.clustering.simulate import angles, starts, trajectories
-from masksynth.diagnostics.clustering.statements import MEANING, PROVED, Law, Statement, law_of, meaning, statement
+from masksynth.diagnostics.clustering.statements import MEANING, PROVED, meaning, statement
 from masksynth.diagnostics.clustering.token_states import token_states
 from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS, Spectrum, conjectured_limit, value_spectrum
 from masksynth.diagnostics.clustering.vector_field import Weights, weights
+from masksynth.diagnostics.clustering.weight_laws import Law, Top, law_of
 
 __all__ = [
     "CONFIGURATIONS",
@@ -43,6 +45,7 @@ __all__ = [
     "Clustering",
     "Compared",
     "Curve",
+    "Down",
     "Following",
     "Group",
     "Head",
@@ -53,6 +56,7 @@ __all__ = [
     "Setting",
     "Spectrum",
     "Statement",
+    "Top",
     "Verdict",
     "Weights",
     "angles",

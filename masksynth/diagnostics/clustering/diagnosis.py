@@ -16,8 +16,8 @@ from masksynth.diagnostics.clustering.root_groups import groups, partition
 from masksynth.diagnostics.clustering.roots import Following, following, parts
 from masksynth.diagnostics.clustering.row_blocks import causal_mask, count_other_keys
 from masksynth.diagnostics.clustering.setting import Setting, check_distance, given_weights, starts_of
-from masksynth.diagnostics.clustering.statements import law_of
 from masksynth.diagnostics.clustering.value_spectrum import leading_space, value_spectrum
+from masksynth.diagnostics.clustering.weight_laws import law_of
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.algebra import attends_to_self, is_causal
@@ -143,7 +143,7 @@ def _plan(mask: Mask, run: Run) -> Plan:
     return Plan(
         mask=mask,
         found=found,
-        parts=partition(found, run.dim, law_of(run.beta, given)),
+        parts=partition(found, law_of(run.beta, given), given.value),
         times=times,
         beta=float(run.beta),
         given=given,

@@ -10,7 +10,7 @@ from masksynth.mask.typing import BoolArray, Float64Array
 MOST = 500_000
 """Maximum number of coordinates of all starts together for which linear programs are solved."""
 LEAST = 1e-9
-"""Products above this are positive regardless of rounding."""
+"""Products, singular values, and what a gap has beyond pi, are positive regardless of rounding from this on."""
 
 
 def in_hemisphere(points: Float64Array) -> bool:
@@ -27,7 +27,7 @@ def in_hemisphere(points: Float64Array) -> bool:
     """
     if points.shape[1] == 2:
         turn = np.sort(np.arctan2(points[:, 1], points[:, 0]))
-        return bool(np.diff(turn, append=turn[0] + 2 * np.pi).max() > np.pi)
+        return bool(np.diff(turn, append=turn[0] + 2 * np.pi).max() > np.pi + LEAST)
     return _feasible(points)
 
 
@@ -60,7 +60,7 @@ def starts_in_hemispheres(start: Float64Array, down: NDArray[np.intp]) -> BoolAr
     """
     result = np.zeros(len(start), bool)
     if len(down) <= start.shape[2]:
-        result = np.linalg.matrix_rank(start[:, down]) == len(down)
+        result = np.linalg.matrix_rank(start[:, down], tol=LEAST) == len(down)
     for seed in np.flatnonzero(~result):
         result[seed] = in_hemisphere(start[seed, down])
     return result

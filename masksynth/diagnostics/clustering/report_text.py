@@ -16,7 +16,7 @@ from masksynth.diagnostics.clustering.statements import CERTAINTIES
 from masksynth.diagnostics.clustering.value_spectrum import CONFIGURATIONS
 from masksynth.diagnostics.statements import Status
 from masksynth.mask.check_rows import format_intervals
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.terminal import count, plain, printable
 
 GROUPS = 8

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from masksynth.diagnostics import statements
 from masksynth.diagnostics.clustering.hemispheres import affordable, starts_in_hemispheres
+from masksynth.diagnostics.clustering.limit_statement import PAGE, Statement
+from masksynth.diagnostics.clustering.other_values import tries_half_spaces
 from masksynth.diagnostics.clustering.roots import FIXED, Following
-from masksynth.diagnostics.clustering.statements import Law, Statement, statement
+from masksynth.diagnostics.clustering.statements import statement
+from masksynth.diagnostics.clustering.weight_laws import Law, top_space
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 
 
@@ -36,8 +39,9 @@ class Group:
         The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is
         not reached.
     hemisphere : int or None
-        Where gathering in one point is no theorem and V = I: the number of starts at which all that these positions see
-        lies in an open hemisphere, so that it is one. None elsewhere, and where that would be too much to compute.
+        Where gathering in one point is no theorem unless all that these positions see starts in an open hemisphere (of
+        L, the parts in it, for V other than I): the number of starts that do. None elsewhere, and where that would be
+        too much to compute.
     certainty, source, meaning : str
         What is known of their limit: ``theorem``, ``conjecture``, ``open`` or ``refuted``; by whom; in words.
     """
@@ -81,7 +85,8 @@ def _angle(square: Float64Array) -> Float64Array:
 class Part(NamedTuple):
     """Positions that follow the same roots and have the same status, and what is known of them.
 
-    ``down`` is what they see at any depth where the theorem of an open hemisphere is to be tried, else None.
+    ``down`` is what they see at any depth where the theorem of an open hemisphere is to be tried, else None; ``space``
+    is a basis of L, whose hemispheres count, where L is not the whole space.
     """
 
     status: str
@@ -89,30 +94,25 @@ class Part(NamedTuple):
     positions: tuple[int, ...]
     known: Statement
     down: NDArray[np.intp] | None
+    space: Float64Array | None
 
 
-def partition(found: Following, dim: int, law: Law) -> tuple[Part, ...]:
-    """Return the positions by status and roots, the largest part first."""
+def partition(found: Following, law: Law, value: Float64Array) -> tuple[Part, ...]:
+    """Return the positions by status, roots and what is known of them under V, the largest part first."""
     roots = np.array(found.roots)
-    by: dict[tuple[str, tuple[int, ...]], list[int]] = {}
-    for place, status in enumerate(found.status):
+    size = np.bincount(found.leader, minlength=len(found.status))
+    by: dict[tuple[str, tuple[int, ...], Statement, bool], list[int]] = {}
+    for place, (status, down) in enumerate(zip(found.status, found.down, strict=True)):
         of = () if status == FIXED else tuple(roots[found.below[place]].tolist())
-        by.setdefault((status, of), []).append(place)
+        known = statement(status, len(value), law, int(size[of[0]]) if len(of) == 1 else 0, down)
+        tries = known.certainty != "theorem" and len(of) == 1 and tries_half_spaces(status, law, down)
+        by.setdefault((status, of, known, tries), []).append(place)
+    space = top_space(value) if law.top.dim else None
     made = []
-    for (status, of), places in by.items():
-        size = int((found.leader == of[0]).sum()) if len(of) == 1 else 0
-        known = statement(status, dim, law, size)
-        made.append(Part(status, of, tuple(places), known, _down(known, law, of, places, found)))
+    for (status, of, known, tries), places in by.items():
+        below = np.flatnonzero(found.sees[places].any(axis=0)) if tries else None
+        made.append(Part(status, of, tuple(places), known, below, space))
     return tuple(sorted(made, key=lambda part: (-len(part.positions), part.positions)))
-
-
-def _down(
-    known: Statement, law: Law, of: tuple[int, ...], places: list[int], found: Following
-) -> NDArray[np.intp] | None:
-    """Return what positions see at any depth, where an open hemisphere would make it a theorem that they gather."""
-    if known.certainty == "theorem" or len(of) != 1 or law.value is None or law.value <= 0:
-        return None
-    return np.flatnonzero(found.sees[places].any(axis=0))
 
 
 def nearness(
@@ -136,8 +136,9 @@ def hemispheres(start: Float64Array, parts: Sequence[Part], seeds: int) -> Int64
     """
     result = np.full((len(start), len(parts)), -1)
     for number, part in enumerate(parts):
-        if part.down is not None and affordable(seeds, len(part.down), start.shape[2]):
-            result[:, number] = starts_in_hemispheres(start, part.down)
+        parts_in_space = start if part.space is None else start @ part.space
+        if part.down is not None and affordable(seeds, len(part.down), parts_in_space.shape[2]):
+            result[:, number] = starts_in_hemispheres(parts_in_space, part.down)
     return result
 
 
@@ -146,7 +147,7 @@ def groups(
 ) -> tuple[Group, ...]:
     """Return the groups from ``nearness`` and ``hemispheres`` of all starts."""
     made = []
-    for number, (status, of, places, known, _) in enumerate(parts):
+    for number, (status, of, places, known, *_) in enumerate(parts):
         late = np.median([_since(share >= 0.5, times) for share in gathered[:, :, number]])
         made.append(
             Group(
@@ -166,10 +167,15 @@ def groups(
 
 
 def statements_of(found: Sequence[Group]) -> list[dict[str, str]]:
-    """Return what is known of groups, each once: a name (their status), a claim, its own status, and the source."""
+    """Return what is known of groups, each once: a name (their status), a claim, its own status, and the source.
+
+    The source of what is evident, or conjectured here, is the page.
+    """
     known = dict.fromkeys((each.status, each.meaning, each.certainty, each.source) for each in found)
     return [
-        statements.Statement(name, words.removeprefix(str(Statement(status, source, ""))), status, source)._asdict()
+        statements.Statement(
+            name, words.removeprefix(str(Statement(status, source, ""))), status, source or PAGE
+        )._asdict()
         for name, words, status, source in known
     ]
 

@@ -8,6 +8,7 @@ down-set does not depend on the rest.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,30 @@ COMPLETE, SYMMETRIC, RING, ONE_CLASS = "complete class", "symmetric class", "rin
 CYCLES_ABOVE, SEVERAL, CYCLES = "one class, cycles above", "several roots", "several roots, cycles"
 LEAST_RING = 5
 """Rings of fewer positions do not stay twisted around the circle."""
+
+
+class Down(NamedTuple):
+    """What is known of what a position sees at any depth, itself included: its down-set.
+
+    Parameters
+    ----------
+    size : int
+        Number of positions, 0 where it is not known.
+    in_root : bool
+        Whether the position belongs to a root itself.
+    awake : bool
+        Whether no position of it has an empty row.
+    own : bool
+        Whether each position of it sees itself.
+    """
+
+    size: int = 0
+    in_root: bool = False
+    awake: bool = False
+    own: bool = False
+
+
+UNKNOWN = Down()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +66,7 @@ class Following:
         Which roots each position sees.
     status : tuple of n str
         Keys of ``MEANING``: the shape of the down-set, on which it depends which theorem applies.
+    down : tuple of n Down
     """
 
     sees: BoolArray
@@ -48,6 +74,7 @@ class Following:
     roots: tuple[int, ...]
     below: BoolArray
     status: tuple[str, ...]
+    down: tuple[Down, ...]
 
 
 def following(mask: Mask) -> Following:
@@ -81,7 +108,14 @@ def following(mask: Mask) -> Following:
     roots = np.flatnonzero((leader == np.arange(mask.size)) & (down == members))
     below = sees[:, roots]
     status = _status(direct, sees, members[leader], below.sum(axis=1), count_other_keys(mask))
-    return Following(sees, leader, tuple(roots.tolist()), below, status)
+    in_root = np.isin(leader, roots)
+    return Following(sees, leader, tuple(roots.tolist()), below, status, _downs(direct, sees, down, in_root))
+
+
+def _downs(direct: BoolArray, sees: BoolArray, size: Int64Array, in_root: BoolArray) -> tuple[Down, ...]:
+    awake, own = (~(sees & fault).any(axis=1) for fault in (~direct.any(axis=1), ~direct.diagonal()))
+    facts = (size, in_root, awake, own)
+    return tuple(Down(*each) for each in zip(*(fact.tolist() for fact in facts), strict=True))
 
 
 def parts(mask: Mask) -> int:

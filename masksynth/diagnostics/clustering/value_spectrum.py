@@ -23,6 +23,7 @@ POINT, POINT_IN_L, TWO_POINTS, CLOUD, TWO_CLOUDS = (
     "a cloud around L",
     "two clouds around +-xi",
 )
+FIRST_CONJECTURE = "converges to plus or minus the top eigenvector of V, for almost every start"
 CONFIGURATIONS = (POINT, POINT_IN_L, TWO_POINTS, CLOUD, TWO_CLOUDS)
 
 
@@ -58,7 +59,7 @@ def value_spectrum(value: ArrayLike) -> Spectrum:
     lambda is the largest real part of an eigenvalue, L the real span of its eigenvectors; xi spans L where that is a
     line. V = c I, c > 0: all tokens go to x_1(0) (theorem 4.1). Otherwise lambda > 0: to a point of L, or to xi and
     -xi; lambda <= 0: tokens are pushed away from one another and end as clouds around these. The last three are what
-    runs show; none is a theorem, and where the paper states a conjecture ``conjectured_limit`` returns it.
+    runs show; which of them are theorems for which V, Q, K and mask docs/clustering.md, Other V, says.
 
     Raises
     ------
@@ -158,6 +159,8 @@ def spectrum_record(spectrum: Spectrum) -> dict[str, Any]:
 def conjectured_limit(value: ArrayLike) -> str:
     """Return what the paper conjectures of every token of a causal mask, for almost every start; empty if nothing.
 
+    Conjecture 1 is false for some V, and for some Q and K; docs/clustering.md, V2 and V3, proves both in part.
+
     Conjecture 1: V is diagonalisable with d distinct positive eigenvalues. Conjecture 2: lambda > 0 has an eigenspace L
     of dimension >= 2, V keeps the complement of L, and <V z, z> < lambda |z|^2 for z != 0 there.
 
@@ -175,7 +178,7 @@ def conjectured_limit(value: ArrayLike) -> str:
     near, top = _near(found), float(found.real.max())
     apart = np.diff(np.sort(found.real)).min(initial=np.inf)
     if np.abs(found.imag).max() <= near and found.real.min() > near and apart > near:
-        return "converges to plus or minus the top eigenvector of V, for almost every start"
+        return FIRST_CONJECTURE
     leading = _leading(found)
     if top <= near or len(leading) < 2 or np.abs(leading.imag).max() > near:
         return ""

@@ -7,6 +7,8 @@ from masksynth.diagnostics.hierarchy.energies import Energies, energies
 from masksynth.diagnostics.hierarchy.family_trees import FamilyTree, family_tree
 from masksynth.diagnostics.hierarchy.inputs import inputs_of
 from masksynth.diagnostics.hierarchy.modules import module_tree
+from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_mask
+from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree, tree_of_lists
 from masksynth.diagnostics.hierarchy.optimum import Distance, distance
 from masksynth.diagnostics.hierarchy.read_tree import packed_tree, read_tree, tree_of_json
 from masksynth.diagnostics.hierarchy.statements import STATEMENTS
@@ -17,9 +19,9 @@ from masksynth.diagnostics.hierarchy.tied_attention import (
     hierarchical_attention,
     massless_rows,
 )
-from masksynth.diagnostics.hierarchy.tree import Tree, lists_of_tree, tree_of_lists, tree_of_parents
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_parents
 from masksynth.diagnostics.hierarchy.visible_siblings import Sight, sight_of
-from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, histories, windows
+from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, grid_windows, histories, windows
 from masksynth.diagnostics.statements import Statement
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "distance",
     "energies",
     "family_tree",
+    "grid_windows",
     "hierarchical_attention",
     "histories",
     "inputs_of",
@@ -55,6 +58,7 @@ __all__ = [
     "sight_of",
     "tree_of_json",
     "tree_of_lists",
+    "tree_of_mask",
     "tree_of_parents",
     "windows",
 ]

@@ -55,6 +55,7 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
     "--length", type=click.IntRange(1), help="Number of positions, for windows alone or for package.module:mask_mod."
 )
 @click.option("--batch", type=click.IntRange(0), help="Index of the batch in a packed folder [default: 0].")
+@click.option("--layer", type=click.IntRange(0), help="Layer from 0, where the layers have masks of their own.")
 @click.option(
     "--self",
     "self_attention",
@@ -83,6 +84,7 @@ def hierarchy(
     max_children: int | None,
     length: int | None,
     batch: int | None,
+    layer: int | None,
     self_attention: str,
     causal: bool,
     dim: int,
@@ -118,7 +120,7 @@ def hierarchy(
 
         check_picture(plot, force, input_files(subject, qkv))
     with progress(f"measuring {plain(subject or 'windows')} ...", quiet):
-        name, tree, mask = _read_tree(subject, branching, max_children, length, batch, causal)
+        name, tree, mask = _read_tree(subject, branching, max_children, length, batch, layer, causal)
         q, k = _read_qkv(qkv, tree.size) if qkv is not None else (None, None)
         result = diagnose_hierarchy(
             tree,
@@ -155,6 +157,7 @@ def _read_tree(
     max_children: int | None,
     length: int | None,
     batch: int | None,
+    layer: int | None,
     causal: bool,
 ) -> NamedTree:
     """Return what SUBJECT and the options name: a tree of windows, from a file, or of a mask."""
@@ -165,7 +168,7 @@ def _read_tree(
     if subject is None:
         if length is None:
             raise InvalidInstance("no tree and no length", "", "name a tree or a mask, or give --length N")
-        _refuse("no mask is given", {"--max-children/--most": max_children, "--batch": batch})
+        _refuse("no mask is given", {"--max-children/--most": max_children, "--batch": batch, "--layer": layer})
         return (
             f"windows of {', '.join(map(str, branching or BRANCHING))}",
             windows(length, branching or BRANCHING),
@@ -174,16 +177,17 @@ def _read_tree(
     content = read_stdin() if subject == "-" else None
     if content is not None and is_mask_bytes(content):
         _refuse("a mask file is given", {"--length": length, "--batch": batch}, subject)
-        return _tree_of_mask(read_mask_bytes(content), branching, max_children, causal)
+        return _tree_of_mask(read_mask_bytes(content), branching, max_children, layer, causal)
     if content is not None or Path(subject).suffix == ".json":
         text = Path(subject).read_bytes() if content is None else content
         if is_instance(text):
             _refuse("an instance is given", {"--length": length, "--batch": batch}, subject)
-            return _tree_of_mask(_subject_of_instance(text, subject), branching, max_children, causal)
+            return _tree_of_mask(_subject_of_instance(text, subject), branching, max_children, layer, causal)
         options = {"--branching": branching, "--max-children": max_children, "--length": length, "--batch": batch}
+        options["--layer"] = layer
         _refuse("a tree is given", options, subject)
         return subject, tree_of_text(text, "<stdin>" if subject == "-" else subject), None
-    return _tree_of_mask(read(subject, length=length, batch=batch), branching, max_children, causal)
+    return _tree_of_mask(read(subject, length=length, batch=batch), branching, max_children, layer, causal)
 
 
 def _subject_of_instance(text: bytes, name: str) -> Subject:
@@ -195,15 +199,18 @@ def _subject_of_instance(text: bytes, name: str) -> Subject:
 
 
 def _tree_of_mask(
-    named: Subject, branching: tuple[int, ...] | None, max_children: int | None, causal: bool
+    named: Subject, branching: tuple[int, ...] | None, max_children: int | None, layer: int | None, causal: bool
 ) -> NamedTree:
-    from masksynth.diagnostics.hierarchy import module_tree, packed_tree, windows
+    from masksynth.diagnostics.hierarchy import packed_tree, windows
+    from masksynth.diagnostics.hierarchy.family_trees import layer_mask
+    from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_mask
 
     subject = named.name
-    if named.mask.tables != 1:
+    if named.mask.tables != 1 and layer is None:
         raise InvalidInstance(
-            f"expected a mask of one table, got {named.mask.tables}", "", "name another mask", subject
+            f"{named.mask.tables} masks, one for each layer, have a tree each", "", "give --layer", subject
         )
+    mask = layer_mask(named.mask, layer)
     if causal:
         raise InvalidInstance(
             "a mask is given, which defines what is attended to",
@@ -214,10 +221,10 @@ def _tree_of_mask(
     if max_children is not None and (named.batch is not None or branching is not None):
         _refuse("this mask is not split by modules", {"--max-children/--most": max_children}, subject)
     if named.batch is not None:
-        return named.name, packed_tree(named.batch, named.groups, branching or ()), named.mask
+        return named.name, packed_tree(named.batch, named.groups, branching or ()), mask
     if branching is not None:
-        return named.name, windows(named.size, branching), named.mask
-    return named.name, module_tree(named.mask, max_children), named.mask
+        return named.name, windows(named.size, branching), mask
+    return named.name, tree_of_mask(mask, max_children), mask
 
 
 def _refuse(why: str, options: dict[str, Any], subject: str = "") -> None:

@@ -23,7 +23,7 @@ def leaf_scores(
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> leaf_scores(tree_of_lists([0, 1]), [[1.0], [2.0]], [[3.0], [5.0]]).tolist()
     [[3.0, 5.0], [6.0, 10.0]]
     """
@@ -53,7 +53,7 @@ def attention_matrix(tree: Tree, scores: ArrayLike, allowed: ArrayLike | None = 
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> attention_matrix(tree_of_lists([[0, 1], 2]), np.zeros((3, 3))).round(3).tolist()
     [[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]]
     """

@@ -160,41 +160,51 @@ def diagnose_hierarchy(
     """
     check_type(tree, Tree, "build one with tree_of_lists, windows or module_tree")
     sight = sight_of(tree, included=included, causal=causal, mask=mask)
-    blocks, parts = blocks_of(tree, sight)
     queries, keys = _heads(tree, q, k, dim, seed)
-    empty = np.flatnonzero(massless_rows(tree, sight))
-    spent = cost(tree, queries.shape[2])
-    wanted = tree.size <= LARGEST_FLAT if flat is None else flat
-    total, identity, rows = _divergence(tree, sight, queries, keys) if wanted else (None, None, ())
+    blocks, parts = blocks_of(tree, sight)
     return Hierarchy(
         name=name,
-        positions=tree.size,
-        nodes=tree.nodes,
-        families=tree.families,
-        largest=tree.largest,
-        depth=tree.depth,
         included=included,
         causal=causal,
         mask_pairs=None if mask is None else mask.pairs,
-        lost_pairs=sight.lost,
-        empty_rows=len(empty),
-        first_empty=tuple(empty[:NAMED].tolist()),
-        degenerate=int(degenerate_families(tree, sight).sum()),
-        leaking_rows=int(leaking_rows(tree, sight).sum()),
         dim=queries.shape[2],
         heads=len(queries),
         source=source or (f"standard normal, seed {seed}" if q is None else "given"),
-        **spent._asdict(),
+        **_sizes(tree),
+        **_faults(tree, sight),
+        **cost(tree, queries.shape[2])._asdict(),
         blocks=blocks,
         parts=parts,
-        kl_total=total,
-        kl_identity=identity,
-        kl_rows=rows,
-        sightless=int(sightless_rows(sight).sum()),
-        skipped=""
-        if wanted
-        else f"softmax attention takes {tree.size**2:,} scores a head; it is compared up to {LARGEST_FLAT:,} positions",
+        **_compared(tree, sight, queries, keys, tree.size <= LARGEST_FLAT if flat is None else flat),
     )
+
+
+def _sizes(tree: Tree) -> dict[str, Any]:
+    """Return the numbers of positions, nodes and families, the largest family, and the depth."""
+    names = ("nodes", "families", "largest", "depth")
+    return {"positions": tree.size, **{name: getattr(tree, name) for name in names}}
+
+
+def _faults(tree: Tree, sight: Sight) -> dict[str, Any]:
+    """Return what the tree loses of the mask, and its rows that are empty, leak, or have no key at all."""
+    empty = np.flatnonzero(massless_rows(tree, sight))
+    return {
+        "lost_pairs": sight.lost,
+        "empty_rows": len(empty),
+        "first_empty": tuple(empty[:NAMED].tolist()),
+        "degenerate": int(degenerate_families(tree, sight).sum()),
+        "leaking_rows": int(leaking_rows(tree, sight).sum()),
+        "sightless": int(sightless_rows(sight).sum()),
+    }
+
+
+def _compared(tree: Tree, sight: Sight, q: AnyArray, k: AnyArray, wanted: bool) -> dict[str, Any]:
+    """Return the divergence from softmax attention, or why it is not computed."""
+    if not wanted:
+        scores = f"softmax attention takes {tree.size**2:,} scores a head"
+        return {"skipped": f"{scores}; it is compared up to {LARGEST_FLAT:,} positions"}
+    total, identity, rows = _divergence(tree, sight, q, k)
+    return {"kl_total": total, "kl_identity": identity, "kl_rows": rows}
 
 
 def blocks_of(
@@ -204,7 +214,7 @@ def blocks_of(
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> tree = tree_of_lists([0, [1, 2]])
     >>> blocks_of(tree, sight_of(tree, causal=True))
     (((1, 1, 2, 0, 1), (2, 2, 1, 1, 1)), (0, 1, 2))

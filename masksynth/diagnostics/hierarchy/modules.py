@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists
+from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
+from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from masksynth.mask.typing import BoolArray, Int64Array
@@ -46,7 +47,7 @@ def module_tree(mask: Mask | BoolArray, most: int | None = None) -> Tree:
     --------
     Two prompts that do not see each other, each with two answers that see it:
 
-    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree
     >>> sees = np.zeros((6, 6), bool)
     >>> sees[[1, 2], 0] = sees[[4, 5], 3] = True
     >>> lists_of_tree(module_tree(sees))

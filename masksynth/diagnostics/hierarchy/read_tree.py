@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_lists, tree_of_parents
-from masksynth.errors import InvalidInstance
+from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_runs
+from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
+from masksynth.diagnostics.hierarchy.nested_windows import nest_windows, unwrap
+from masksynth.diagnostics.hierarchy.tree import Tree, tree_of_parents
+from masksynth.diagnostics.hierarchy.visible_siblings import LARGEST_MASK, is_ordered, sight_of
+from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask.csr import row_of_entry
 from masksynth.mask.typing import Int64Array
 from masksynth.subject.mask_file import read_stdin
@@ -111,7 +115,9 @@ def packed_tree(batch: PackedBatch, groups: Int64Array | None = None, branching:
     """Build the tree of a packed batch: groups of samples, runs of positions of the same samples, windows, tokens.
 
     A shared prompt is a run of its own, and so is what one answer adds. A level with one node is left out. Leaves are
-    in order.
+    in order. If the mask allows some block of that tree in part, as where samples have segments, the tree is that of
+    `tree_of_runs`, which loses none; above 2,048 runs, or where its leaves are not in order above 8,192 positions, the
+    first tree is kept.
 
     Parameters
     ----------
@@ -125,9 +131,16 @@ def packed_tree(batch: PackedBatch, groups: Int64Array | None = None, branching:
     group = np.zeros(batch.positions, np.int64) if groups is None else np.asarray(groups)
     nested = []
     for low, high in _runs(group, 0, batch.positions):
-        runs = [_nest_windows(list(range(*run)), branching) for run in _runs(samples, low, high)]
-        nested.append(_unwrap(runs))
-    return tree_of_lists(_unwrap(nested))
+        runs = [nest_windows(list(range(*run)), branching) for run in _runs(samples, low, high)]
+        nested.append(unwrap(runs))
+    tree = tree_of_lists(unwrap(nested))
+    if not sight_of(tree, included=True, mask=batch.mask).lost:
+        return tree
+    try:
+        exact = tree_of_runs(batch.mask, branching)
+    except Unsupported:  # too many runs
+        return tree
+    return exact if exact.size <= LARGEST_MASK or is_ordered(exact) else tree
 
 
 def _code_samples(batch: PackedBatch) -> Int64Array:
@@ -150,16 +163,3 @@ def _runs(values: Int64Array, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Return the half-open ranges between low and high in which the values are constant."""
     cuts = (np.flatnonzero(np.diff(values[low:high])) + low + 1).tolist()
     return zip([low, *cuts], [*cuts, high], strict=True)
-
-
-def _nest_windows(parts: list[Any], branching: Sequence[int]) -> Any:
-    """Nest parts in windows of ``branching[0]`` parts, these in windows of ``branching[1]``, and so on."""
-    for step in branching:
-        if len(parts) > step:
-            parts = [_unwrap(parts[low : low + step]) for low in range(0, len(parts), step)]
-    return _unwrap(parts)
-
-
-def _unwrap(parts: list[Any]) -> Any:
-    """Return the only part, or all of them."""
-    return parts[0] if len(parts) == 1 else parts

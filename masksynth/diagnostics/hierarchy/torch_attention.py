@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from math import isfinite
 
 if find_spec("torch") is None:
     raise ImportError(f"{__name__} needs torch; install it with: pip install 'masksynth[torch]'")
@@ -12,8 +11,9 @@ if find_spec("torch") is None:
 import torch
 from torch import Tensor, nn
 
+from masksynth.diagnostics.hierarchy.torch_checks import check_embeddings, check_shapes, check_trees
 from masksynth.diagnostics.hierarchy.torch_passes import Rule, attended
-from masksynth.diagnostics.hierarchy.torch_plan import Plan, check_floating, plan_of
+from masksynth.diagnostics.hierarchy.torch_plan import Plan, plan_of
 from masksynth.diagnostics.hierarchy.torch_prefixes import prefix_rows
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.errors import InvalidInstance
@@ -41,7 +41,8 @@ def hierarchical_attention(
     ----------
     tree : Tree, sequence of Tree, or Plan
         One tree for the complete batch, or one for each of the B samples of (B, H, N, d), over its first positions; the
-        others are padding. A plan saves building index tensors at each call, and has the masks (`plan_of`).
+        others are padding. A plan saves building index tensors at each call, and has the masks, and other first
+        positions (`plan_of`).
     q : (..., H, N, d)
     k, v : (..., H / g, N, d) and (..., H / g, N, c)
         With fewer heads each is shared by g neighbouring query heads (grouped-query attention).
@@ -51,7 +52,7 @@ def hierarchical_attention(
         Whether positions attend to themselves; whether to left siblings only (the leaves must be in order).
     padding : (..., N) bool, optional
         True for real positions. The others are taken out of the tree, exactly: no mean and no count has them. Its
-        leading axes are those of ``q`` without the heads.
+        leading axes are those of ``q`` without the heads. With masks the trees must have real positions alone.
     eps : sequence of (n_l, e), optional
         For each depth l from 1 to that of the tree the position embeddings of its n_l nodes, in the order of ``Tree``;
         of several trees, those of the first tree, then those of the second, and so on.
@@ -74,9 +75,9 @@ def hierarchical_attention(
     tensor([1.4180, 1.3480, 0.9360], dtype=torch.float64)
     """
     plan = _plan(tree, q)
-    _check(plan, q, k, v, padding, causal)
-    _check_trees(plan, q, padding)
-    _check_eps(plan, eps, scale)
+    check_shapes(plan, q, k, v, padding, causal)
+    check_trees(plan, q, padding)
+    check_embeddings(plan, eps, scale)
     return _spread(attended, plan, (q, k, v), padding, Rule(_scale(q, scale), included, causal, None, eps))
 
 
@@ -100,7 +101,8 @@ def prefix_attention(
     Parameters
     ----------
     tree, q, k, v, scale, padding, eps
-        As in `hierarchical_attention`; the leaves must be in the order of their positions, and the plan has no masks.
+        As in `hierarchical_attention`; the leaves must be in the order of their positions. With masks a block of the
+        cut tree is used iff all its pairs are allowed.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def prefix_attention(
     Raises
     ------
     InvalidInstance
-        For shapes that do not fit, leaves that are not in order, or a plan with masks.
+        For shapes that do not fit, or leaves that are not in order.
 
     Examples
     --------
@@ -123,11 +125,9 @@ def prefix_attention(
     True
     """
     plan = _plan(tree, q)
-    _check(plan, q, k, v, padding, True)
-    _check_trees(plan, q, padding)
-    _check_eps(plan, eps, scale)
-    if any(level.itself is not None for level in plan.levels):
-        raise InvalidInstance("prefix_attention takes no masks", "", "give a plan without, or hierarchical_attention")
+    check_shapes(plan, q, k, v, padding, True)
+    check_trees(plan, q, padding)
+    check_embeddings(plan, eps, scale)
     return _spread(prefix_rows, plan, (q, k, v), padding, Rule(_scale(q, scale), True, True, None, eps))
 
 
@@ -159,57 +159,6 @@ def _spread(
     if not plan.trees:
         return result
     return result.reshape(len(result), plan.trees, plan.size, -1).transpose(0, 1)
-
-
-def _check(plan: Plan, q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, causal: bool) -> None:
-    if q.dim() < 3 or not q.dim() == k.dim() == v.dim() or k.shape[:-1] != v.shape[:-1] or q.shape[-2:] != k.shape[-2:]:
-        shapes = [tuple(given.shape) for given in (q, k, v)]
-        raise InvalidInstance(f"expected shapes (..., H, N, d) with one N and one d, got {shapes}", "")
-    check_floating(q, k, v)
-    if q.shape[-2] != plan.size:
-        raise InvalidInstance(f"expected the {plan.size} positions of the tree, got {q.shape[-2]}", "")
-    if q.shape[:-3] != k.shape[:-3] or not k.shape[-3] or q.shape[-3] % k.shape[-3]:
-        raise InvalidInstance(
-            f"{q.shape[-3]} query heads cannot share {k.shape[-3]} key heads",
-            "",
-            "give a multiple, and one batch shape",
-        )
-    if padding is not None and (padding.dtype != torch.bool or padding.shape != (*q.shape[:-3], plan.size)):
-        raise InvalidInstance(
-            f"padding: expected bool (..., {plan.size}), got {padding.dtype} {tuple(padding.shape)}",
-            "",
-            "mark real positions with True",
-        )
-    if causal and not plan.ordered:
-        raise InvalidInstance(
-            "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
-        )
-
-
-def _check_trees(plan: Plan, q: Tensor, padding: Tensor | None) -> None:
-    """Check that a batch has one tree for each sample, and each real position a leaf."""
-    if plan.trees and (q.dim() != 4 or q.shape[0] != plan.trees):
-        raise InvalidInstance(
-            f"expected ({plan.trees}, H, N, d) for {plan.trees} trees, got {tuple(q.shape)}",
-            "",
-            "give one tree a sample",
-        )
-    leaves = sum(len(level.leaf) for level in plan.levels)
-    if plan.trees and padding is not None and bool((padding.flatten() & (plan.place == leaves)).any()):
-        raise InvalidInstance(
-            "padding: a real position is not in the tree of its sample",
-            "",
-            "pad on the right: trees begin at position 0",
-        )
-
-
-def _check_eps(plan: Plan, eps: Sequence[Tensor] | None, scale: float | None) -> None:
-    if scale is not None and not isfinite(scale):
-        raise InvalidInstance(f"expected a finite scale, got {scale}", "")
-    nodes = [len(level.above) for level in plan.levels[1:]]
-    if eps is not None and [each.shape[0] if each.dim() == 2 else -1 for each in eps] != nodes:
-        shapes = [tuple(each.shape) for each in eps]
-        raise InvalidInstance(f"eps: expected tables of {nodes!s:.60} rows, one for each depth, got {shapes!s:.60}", "")
 
 
 class HierarchicalAttention(nn.Module):

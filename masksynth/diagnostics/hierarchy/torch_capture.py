@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from masksynth.diagnostics.hierarchy.torch_models import (
+from masksynth.diagnostics.hierarchy.torch_interface import (
     attention_modules,
     is_causal_without_mask,
     padding_of,
@@ -73,14 +73,14 @@ def queries_and_keys(model: nn.Module, layers: Iterable[int] | None = None, **in
     count = getattr(getattr(model, "config", None), "num_hidden_layers", 0)
     places = attention_modules(model, range(count) if layers is None else layers)
     found: dict[int, Recorded] = {}
-    with torch.no_grad(), registered(_recording(found)) as name, redirected(places, name):
+    with torch.no_grad(), registered(_recording(places, found)) as name, redirected(places, name):
         model(**inputs)
-    if missed := sorted({module.layer_idx for module in places} - found.keys()):
+    if missed := sorted(set(places.values()) - found.keys()):
         raise Unsupported(f"{type(model).__name__} ran without calling the attention of layer {missed[0]}")
     return [found[layer] for layer in sorted(found)]
 
 
-def _recording(found: dict[int, Recorded]) -> Callable[..., Any]:
+def _recording(places: dict[Any, int], found: dict[int, Recorded]) -> Callable[..., Any]:
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> Any:
@@ -93,7 +93,7 @@ def _recording(found: dict[int, Recorded]) -> Callable[..., Any]:
         q = query if given is None else query * (given * query.shape[-1] ** 0.5)
         k = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
         assert real is not None
-        found[module.layer_idx] = Recorded(module.layer_idx, q, k, real, causal)
+        found[places[module]] = Recorded(places[module], q, k, real, causal)
         return _own(module)(module, query, key, value, attention_mask, **settings)
 
     return attention

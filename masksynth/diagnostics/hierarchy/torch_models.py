@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
-from itertools import count
 from typing import Any
 
 if find_spec("torch") is None:
@@ -23,20 +21,20 @@ from torch import Tensor, nn
 
 from masksynth.diagnostics.hierarchy.dependence import leaking_rows
 from masksynth.diagnostics.hierarchy.torch_attention import hierarchical_attention, prefix_attention
+from masksynth.diagnostics.hierarchy.torch_interface import (
+    REMEDY,
+    attention_modules,
+    is_causal_without_mask,
+    padding_of,
+    redirected,
+    refuse_other_scores,
+    registered,
+)
 from masksynth.diagnostics.hierarchy.torch_plan import Plan, plan_of
 from masksynth.diagnostics.hierarchy.tree import Tree
 from masksynth.diagnostics.hierarchy.visible_siblings import sight_of
 from masksynth.diagnostics.hierarchy.window_trees import BRANCHING, windows
-from masksynth.errors import InvalidInstance, Unsupported
-
-NUMBERS = count()
-HARMLESS = frozenset(("dropout", "scaling", "is_causal", "position_ids", "cache_position", "use_cache")) | {
-    "sliding_window",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-}
-"""Settings of attention that are heeded, or change nothing; all others that are set are refused."""
+from masksynth.errors import Unsupported
 
 
 @contextmanager
@@ -53,12 +51,13 @@ def hierarchical_layers(
     Parameters
     ----------
     model : transformers.PreTrainedModel
-        One whose attention modules take their attention from transformers' interface and know their layer: BERT,
-        RoBERTa, ELECTRA, GPT-2, Llama and their kin; not DistilBERT, ALBERT, MPNet or encoder-decoders.
+        One with an attention module in each layer that takes its attention from transformers' interface: BERT, ViT,
+        GPT-2, Llama and their kin; not ALBERT (one module for all layers), MPNet, T5 or encoder-decoders.
     layers : iterable of int
         Layers to replace, counted from 0; negative ones from the end.
     tree : sequence of int, sequence of Tree, or function
-        Windows from the tokens up, the tree of each sample of the batch, or the tree for a number of positions.
+        Windows from the tokens up, the tree of each sample of the batch, or the tree for a number of positions. The
+        tree of a sample begins at its first real position, if it fits there.
     included : bool
         Positions attend to themselves, as pretrained models expect.
     leaks : bool
@@ -86,123 +85,43 @@ def hierarchical_layers(
     torch.Size([1, 8, 8])
     """
     places = attention_modules(model, layers)
-    made = _trees(tree)
-    ran, used = list[bool](), set[int]()
-    with registered(_attention(made, (included, leaks), used)) as name, redirected(places, name):
+    made, several = _trees(tree)
+    ran, used = list[bool](), set[Any]()
+    with registered(_attention(made, (included, leaks, several), used)) as name, redirected(places, name):
         watch = model.register_forward_pre_hook(lambda *_: ran.append(True))
         try:
             yield model
         finally:
             watch.remove()
-    if ran and (missed := sorted({module.layer_idx for module in places} - used)):
+    if ran and (missed := sorted(set(places.values()) - {places[module] for module in used})):
         raise Unsupported(f"{type(model).__name__} ran without calling the attention of layer {missed[0]}; {REMEDY}")
 
 
-def _trees(tree: Any) -> Callable[[int], Tree | Sequence[Tree]]:
-    """Return the tree, or those of the samples, for a number of positions."""
+def _trees(tree: Any) -> tuple[Callable[[int], Tree | Sequence[Tree]], bool]:
+    """Return the tree, or those of the samples, for a number of positions, and whether samples have their own."""
     if not isinstance(tree, Sequence):
-        return tree  # type: ignore[no-any-return]
+        return tree, False
     if len(tree) and all(isinstance(one, Tree) for one in tree):
-        return lambda _: tree
-    return lambda size: windows(size, tree)
-
-
-REMEDY = "use HierarchicalAttention"
-
-
-def attention_modules(model: nn.Module, layers: Iterable[int]) -> list[Any]:
-    """Return the attention modules of the chosen layers."""
-    config: Any = getattr(model, "config", None)
-    able: Any = getattr(model, "_can_set_attn_implementation", None)
-    layer_count = getattr(config, "num_hidden_layers", None)
-    if able is None or not able() or layer_count is None:
-        raise Unsupported(f"{type(model).__name__} does not use transformers' attention interface; {REMEDY}")
-    if getattr(config, "add_cross_attention", False) or _has_cross(model):
-        raise Unsupported(f"{type(model).__name__} has cross-attention; give an encoder or a decoder alone")
-    chosen = _chosen(layers, int(layer_count))
-    result: list[Any] = [
-        module
-        for module in model.modules()
-        if getattr(module, "layer_idx", None) in chosen and hasattr(module, "config")
-    ]
-    if missing := sorted(chosen - {module.layer_idx for module in result}):
-        raise Unsupported(
-            f"{type(model).__name__} has no attention module of layer {missing[0]} (by layer_idx); {REMEDY}"
-        )
-    for before in {module.config._attn_implementation for module in result} - {"sdpa", "eager"}:
-        raise Unsupported(f"attention {before!r} has masks of its own; load the model with attn_implementation='sdpa'")
-    return result
-
-
-def _has_cross(model: nn.Module) -> bool:
-    names = [name.lower() for name, _ in model.named_modules()]
-    return any("encoder_attn" in name or "encdecattention" in name or "crossattention" in name for name in names)
-
-
-def _chosen(layers: Iterable[int], layer_count: int) -> frozenset[int]:
-    result = list(layers) if isinstance(layers, Iterable) else [layers]
-    if not isinstance(layers, Iterable) or any(type(layer) is not int for layer in result):
-        raise InvalidInstance(f"expected a list of integers, such as [0, 2], got {layers!r:.40}", "")
-    for layer in result:
-        if not -layer_count <= layer < layer_count:
-            raise InvalidInstance(f"expected a layer of 0..{layer_count - 1}, got layer {layer}", "")
-    return frozenset(layer % layer_count for layer in result)
-
-
-@contextmanager
-def redirected(places: list[Any], name: str) -> Iterator[None]:
-    """Give modules copies of their configs that name another implementation, and restore their own at the end."""
-    before = [module.config for module in places]
-    try:
-        for module in places:
-            module.config = copy(module.config)
-            module.config.masks_for = module.config._attn_implementation
-            module.config._attn_implementation_internal = name
-        yield
-    finally:
-        for one, config in zip(places, before, strict=True):
-            one.config = config
-
-
-@contextmanager
-def registered(attention: Callable[..., Any]) -> Iterator[str]:
-    """Give an attention function a name that transformers knows until the block is left."""
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    name = f"masksynth_hierarchy_{next(NUMBERS)}"
-    ALL_ATTENTION_FUNCTIONS.register(name, attention)
-    try:
-        yield name
-    finally:
-        type(ALL_ATTENTION_FUNCTIONS)._global_mapping.pop(name, None)
+        return lambda _: tree, True
+    return lambda size: windows(size, tree), False
 
 
 def _attention(
-    made: Callable[[int], Tree | Sequence[Tree]], options: tuple[bool, bool], used: set[int]
+    made: Callable[[int], Tree | Sequence[Tree]], options: tuple[bool, bool, bool], used: set[Any]
 ) -> Callable[..., Any]:
-    included, leaks = options
-
-    @lru_cache(maxsize=8)
-    def plan(size: int, device: torch.device, causal: bool) -> tuple[Plan, bool]:
-        """Return the index tensors, and whether rows need the trees of their prefixes."""
-        tree = made(size)
-        late = 0
-        for one in [tree] if isinstance(tree, Tree) else tree:
-            late += int(leaking_rows(one, sight_of(one, causal=True, included=included)).sum()) if causal else 0
-        if late and not leaks and not included:
-            fact = f"{late} rows depend on later positions under a causal mask, and positions do not see themselves"
-            raise Unsupported(f"{fact}; use included=True, or accept it with leaks=True")
-        return plan_of(tree, device, length=size), late > 0 and not leaks
+    included, leaks, several = options
+    plan = lru_cache(maxsize=8)(partial(_plan, made, included, leaks))
 
     def attention(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
     ) -> Any:
-        used.add(module.layer_idx)
+        used.add(module)
         refuse_other_scores(query, key, settings)
         padding, causal = padding_of(attention_mask, query)
         if attention_mask is None:
             causal = is_causal_without_mask(module, settings)
-        index, prefixes = plan(query.shape[-2], query.device, causal)
+        pads = tuple(padding.int().argmax(-1).tolist()) if several and padding is not None else ()
+        index, prefixes = plan(query.shape[-2], query.device, causal, pads)
         qkv, scale = (query, key, value), settings.get("scaling")
         if prefixes:
             result = prefix_attention(index, *qkv, scale=scale, padding=padding)
@@ -213,65 +132,27 @@ def _attention(
     return attention
 
 
-def is_causal_without_mask(module: Any, settings: dict[str, Any]) -> bool:
-    """Return whether a missing mask means causal attention: the module's own direction, not for eager attention."""
-    requested = settings.get("is_causal")
-    return (
-        bool(getattr(module, "is_causal", True) if requested is None else requested)
-        and module.config.masks_for != "eager"
-    )
+def _plan(
+    made: Callable[[int], Tree | Sequence[Tree]],
+    included: bool,
+    leaks: bool,
+    size: int,
+    device: torch.device,
+    causal: bool,
+    pads: tuple[int, ...],
+) -> tuple[Plan, bool]:
+    """Return the index tensors, and whether rows need the trees of their prefixes.
 
-
-def refuse_other_scores(q: Tensor, k: Tensor, options: dict[str, Any]) -> None:
-    """Raise Unsupported for cached keys, and for settings that change softmax attention or its scores."""
-    if q.shape[-2] != k.shape[-2]:
-        raise Unsupported(
-            f"{q.shape[-2]} queries for {k.shape[-2]} keys: the cache of a model has keys, where this attention needs "
-            "means of nodes; call it with use_cache=False, or decode with torch_decoding.Decoder"
-        )
-    if options.get("dropout"):
-        raise Unsupported(
-            "dropout on attention weights is not supported: they are never computed; put the model into eval mode"
-        )
-    if (window := options.get("sliding_window")) is not None and window < q.shape[-2]:
-        raise Unsupported(
-            f"block-tied attention has no sliding window ({window} of {q.shape[-2]} positions); keep this layer"
-        )
-    for name in sorted(
-        name for name, value in options.items() if value is not None and value is not False and name not in HARMLESS
-    ):
-        raise Unsupported(f"block-tied attention does not support {name}; do not replace a layer that uses it")
-
-
-def padding_of(mask: Tensor | None, q: Tensor) -> tuple[Tensor | None, bool]:
-    """Return which positions are real, (B, N), and whether the mask is causal.
-
-    Parameters
-    ----------
-    mask : (B, 1, N, N) bool or float, optional
-        True, or 0, where a query may attend to a key, False or the lowest number elsewhere; rows of padding may hold
-        anything.
-
-    Raises
-    ------
-    Unsupported
-        For a mask that is neither all real keys, nor all real keys up to the query.
-
-    Examples
-    --------
-    >>> padding_of(torch.ones(1, 1, 2, 2, dtype=torch.bool).tril(), torch.ones(1, 1, 2, 3))
-    (tensor([[True, True]]), True)
+    ``pads`` are the numbers of positions of padding to the left of each sample.
     """
-    if mask is None:
-        return None, False
-    if mask.is_floating_point() and bool(((mask == 0) | (mask <= torch.finfo(mask.dtype).min / 2)).all()):
-        mask = mask == 0
-    if mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1] != 1 or mask.shape[-1] != q.shape[-2]:
-        raise Unsupported(f"expected a 2D padding mask or none, got {mask.dtype} {tuple(mask.shape)}")
-    real = mask[:, 0].any(-2)
-    rows = real[:, :, None]
-    complete = real[:, None, :].expand_as(mask[:, 0])
-    for allowed, causal in ((complete, False), (complete.tril(), True)):
-        if torch.equal(mask[:, 0] & rows, allowed & rows):
-            return real.expand(q.shape[0], -1), causal
-    raise Unsupported("expected a padding mask, causal or not, got another one; do not replace a layer that uses it")
+    tree = made(size)
+    late = 0
+    for one in [tree] if isinstance(tree, Tree) else tree:
+        late += int(leaking_rows(one, sight_of(one, causal=True, included=included)).sum()) if causal else 0
+    if late and not leaks and not included:
+        fact = f"{late} rows depend on later positions under a causal mask, and positions do not see themselves"
+        raise Unsupported(f"{fact}; use included=True, or accept it with leaks=True")
+    start = None
+    if not isinstance(tree, Tree) and len(pads) == len(tree):
+        start = [left if left + one.size <= size else 0 for left, one in zip(pads, tree, strict=True)]
+    return plan_of(tree, device, length=size, start=start), late > 0 and not leaks

@@ -84,7 +84,7 @@ def _down(levels: tuple[Level, ...], sums: list[Sums], sights: list[Seen], v: Te
     value, mass = v.new_zeros(*shape, roots, v.shape[-1]), v.new_ones(*shape, roots)
     result = [_ends(levels[0], value, mass, root)]
     for level, nodes, looked in zip(levels[1:], sums[1:], sights, strict=True):
-        keep, cross = _shares(nodes, looked)
+        keep, cross = shares(nodes.inner, nodes.lives, looked.outer, looked.crosses)
         given = mass.index_select(-1, level.above)
         value = value.index_select(-2, level.above) + (given * cross).unsqueeze(-1) * looked.value
         mass = given * keep
@@ -98,13 +98,18 @@ def _ends(level: Level, value: Tensor, mass: Tensor, nodes: Sums) -> Tensor:
     return value.index_select(-2, level.leaf) + kept.unsqueeze(-1) * nodes.v.index_select(-2, level.leaf)
 
 
-def _shares(nodes: Sums, looked: Seen) -> tuple[Tensor, Tensor]:
+def shares(inner: Tensor, lives: Tensor, outer: Tensor, crosses: Tensor) -> tuple[Tensor, Tensor]:
     """Return the shares of its mass that a row keeps inside each node and gives to the siblings."""
-    both = nodes.lives & looked.crosses
-    gap = torch.where(both, looked.outer - nodes.inner, 0.0)
-    keep = torch.where(both, logsigmoid(-gap).exp(), nodes.lives.to(gap.dtype))
-    cross = torch.where(both, logsigmoid(gap).exp(), looked.crosses.to(gap.dtype))
+    both = lives & crosses
+    gap = torch.where(both, outer - inner, 0.0)
+    keep = torch.where(both, logsigmoid(-gap).exp(), lives.to(gap.dtype))
+    cross = torch.where(both, logsigmoid(gap).exp(), crosses.to(gap.dtype))
     return keep, cross
+
+
+def log_mass(inner: Tensor, lives: Tensor, outer: Tensor, crosses: Tensor) -> Tensor:
+    """Return log(e^-phi + e^-eta), and any finite number for nodes that have neither."""
+    return torch.where(lives & crosses, torch.logaddexp(inner, outer), torch.where(lives, inner, outer))
 
 
 def _leaves(level: Level, depth: int, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Sums:
@@ -178,7 +183,6 @@ def _parent(group: Group, below: Sums, looked: Seen) -> Sums:
     total = count.sum(-1)
     share = count / total.clamp(min=1).unsqueeze(-1)
     means = [(share.unsqueeze(-1) * families_of(table, group, -2)).sum(-2) for table in below[:3]]
-    log_mass = torch.where(lives & crosses, torch.logaddexp(inner, outer), torch.where(lives, inner, outer))
     kept = (lives | crosses | (count == 0)).all(-1) & (total > 0)
-    energy = torch.where(kept, (share * log_mass).sum(-1), 0.0)
+    energy = torch.where(kept, (share * log_mass(inner, lives, outer, crosses)).sum(-1), 0.0)
     return Sums(means[0], means[1], means[2], total, energy, kept)

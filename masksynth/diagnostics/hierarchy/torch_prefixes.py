@@ -1,7 +1,8 @@
 """Compute for each position the last row of block-tied attention on the tree that is cut off after it.
 
 A position and its ancestors, each cut off after the position, are a path. From the leaf up, each node of the path mixes
-its row with its left siblings, which are complete: their means and energies are those of the whole causal tree.
+its row with its left siblings, which are complete: their means and energies are those of the whole causal tree. A mask
+closes the block of the node and a sibling if it forbids one of its pairs, up to the position.
 """
 
 from __future__ import annotations
@@ -10,26 +11,27 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, pad
+from torch.nn.functional import pad
 
-from masksynth.diagnostics.hierarchy.torch_passes import Rule, Seen, Sums, families_of, rising
+from masksynth.diagnostics.hierarchy.torch_passes import Rule, Seen, Sums, families_of, log_mass, rising, shares
 from masksynth.diagnostics.hierarchy.torch_plan import Group, Level, Plan
 
 
 class Path(NamedTuple):
     """For each position the node of its path at one level.
 
-    ``row`` is the output so far, ``query`` the sum of the queries up to the position, ``inner`` the log e^-phi, and
-    ``leaves`` the number of real positions.
+    ``row`` is the output so far, ``query`` the sum of the queries up to the position, ``inner`` the log e^-phi,
+    ``leaves`` the number of real positions, and ``lives`` whether e^-phi is above 0.
     """
 
     row: Tensor
     query: Tensor
     inner: Tensor
     leaves: Tensor
+    lives: Tensor
 
 
-AXES = (-2, -2, -1, -1)
+AXES = (-2, -2, -1, -1, -1)
 """The axis of positions in the fields of a `Path`."""
 
 
@@ -59,7 +61,16 @@ def _leaf_paths(plan: Plan, q: Tensor, k: Tensor, v: Tensor, rule: Rule) -> Path
         ]
         own = own + pad(torch.cat(squares), (0, 1)).index_select(0, plan.place)
     row = v.expand(*own.shape, v.shape[-1])
-    return Path(row, q, own, own.new_ones(own.shape))
+    lives = _leaf_sight(plan).expand(own.shape)
+    return Path(
+        torch.where(lives.unsqueeze(-1), row, 0.0), q, torch.where(lives, own, 0.0), own.new_ones(own.shape), lives
+    )
+
+
+def _leaf_sight(plan: Plan) -> Tensor:
+    """Return whether each position may attend to itself, (N,)."""
+    parts = [torch.ones_like(one.leaf, dtype=torch.bool) if one.itself is None else one.itself for one in plan.levels]
+    return pad(torch.cat(parts), (0, 1)).index_select(0, plan.place)
 
 
 def _one_level(
@@ -105,30 +116,27 @@ def _mixed(
     count = leaves.index_select(-2, family)
     left = torch.arange(score.shape[-1], device=place.device) < place.unsqueeze(-1)
     may = left & (count > 0)
+    may = may if group.rows is None else may & group.rows
     crosses = may.any(-1).expand(score.shape[:-1])
     score = torch.where(may, score + count.clamp(min=1).log(), float("-inf"))
     score = torch.where(crosses.unsqueeze(-1), score, 0.0)  # rows that see nothing: any finite numbers, dropped at once
     outer = score.logsumexp(-1)
     value = (score - outer.unsqueeze(-1)).exp().unsqueeze(-2) @ v.index_select(-3, family)
-    gap = outer - path.inner
-    keep, cross = (torch.where(crosses, logsigmoid(sign * gap).exp(), one) for sign, one in ((-1, 1.0), (1, 0.0)))
+    outer = torch.where(crosses, outer, 0.0)
+    keep, cross = shares(path.inner, path.lives, outer, crosses)
     row = keep.unsqueeze(-1) * path.row + cross.unsqueeze(-1) * value.squeeze(-2)
-    whole = torch.where(crosses, torch.logaddexp(path.inner, outer), path.inner)
-    sums = (leaves, leaves * _log_mass(group, *seen), leaves.unsqueeze(-1) * q)
+    whole = log_mass(path.inner, path.lives, outer, crosses)
+    energies = [families_of(one, group, -1) for one in (below.inner, below.lives, seen[1].outer, seen[1].crosses)]
+    dead = (leaves > 0) & ~(energies[1] | energies[3])
+    sums = (leaves, leaves * log_mass(*energies), dead.to(leaves.dtype), leaves.unsqueeze(-1) * q)
     before = [
         _before(table, axis)[(..., family, place) + ((slice(None),) if axis < -1 else ())]
-        for table, axis in zip(sums, (-1, -1, -2), strict=True)
+        for table, axis in zip(sums, (-1, -1, -1, -2), strict=True)
     ]
     total = before[0] + path.leaves
-    return Path(row, before[2] + path.query, (before[1] + path.leaves * whole) / total, total.expand(whole.shape))
-
-
-def _log_mass(group: Group, below: Sums, looked: Seen) -> Tensor:
-    """Return log(e^-phi + e^-eta) of complete nodes, 0 of those without real positions."""
-    inner, lives, outer, crosses = (
-        families_of(table, group, -1) for table in (below.inner, below.lives, looked.outer, looked.crosses)
-    )
-    return torch.where(lives, torch.where(crosses, torch.logaddexp(inner, outer), inner), 0.0)
+    lives = (path.lives | crosses) & (before[2] == 0)
+    inner = torch.where(lives, (before[1] + path.leaves * whole) / total, 0.0)
+    return Path(row, before[3] + path.query, inner, total.expand(whole.shape), lives)
 
 
 def _before(table: Tensor, axis: int) -> Tensor:

@@ -6,11 +6,10 @@ is the children of one node; M is the number of families (nodes that are not lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,6 +45,7 @@ class Tree:
 
     Examples
     --------
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3, 4]])
     >>> tree.size, tree.families, tree.largest, tree.depth, tree.count.tolist()
     (5, 3, 3, 2, [5, 2, 3, 1, 1, 1, 1, 1])
@@ -263,61 +263,3 @@ def _on_cycle(parents: Int64Array, reached: Int64Array) -> int:
     for _ in range(len(parents)):  # after V steps up a walk that never ends is on its cycle
         node = int(parents[node])
     return node
-
-
-def tree_of_lists(nested: Sequence[Any] | int) -> Tree:
-    """Build the tree of nested lists: a list is a family, an integer a leaf.
-
-    Raises
-    ------
-    InvalidInstance
-        If something in it is neither, a list contains itself, or `Tree` refuses.
-
-    Examples
-    --------
-    >>> tree_of_lists([0, [1, [2, 3]]])
-    Tree(4 positions, 3 families of at most 2, depth 3)
-    """
-    parent: list[int] = []
-    position: list[int] = []
-    open_lists: dict[int, None] = {}
-    pending: list[tuple[Any, int]] = [(nested, -1)]
-    while pending:
-        value, above = pending.pop()
-        if above == CLOSE:
-            del open_lists[value]
-            continue
-        parent.append(above)
-        if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < 2**62:
-            position.append(int(value))
-            continue
-        if not isinstance(value, list | tuple):
-            raise InvalidInstance(
-                f"expected a list or a position, got {value!r:.40}", remedy="write a tree as [[0, 1], [2, 3]]"
-            )
-        if id(value) in open_lists:
-            raise InvalidInstance("a family contains itself: a cycle", remedy="write a tree as [[0, 1], [2, 3]]")
-        open_lists[id(value)] = None
-        position.append(-1)
-        pending.append((id(value), CLOSE))
-        node = len(parent) - 1
-        pending += [(one, node) for one in reversed(value)]
-    return tree_of_parents(parent, position)
-
-
-CLOSE = -2
-"""A mark among the parents: the list is left."""
-
-
-def lists_of_tree(tree: Tree) -> Any:
-    """Return the nested lists from which `tree_of_lists` builds the tree.
-
-    Examples
-    --------
-    >>> lists_of_tree(tree_of_lists([0, [1, [2, 3]]]))
-    [0, [1, [2, 3]]]
-    """
-    made: list[Any] = [[] if place < 0 else int(place) for place in tree.position]
-    for node, above in enumerate(tree.parent[1:].tolist(), 1):
-        made[above].append(made[node])
-    return made[0]

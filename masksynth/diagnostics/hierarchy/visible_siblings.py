@@ -73,7 +73,7 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> tree = tree_of_lists([[0, 1], [2, 3]])
     >>> dense = np.array([[1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 1]]) > 0
     >>> sight_of(tree, mask=Mask.from_dense(dense)).lost
@@ -86,11 +86,16 @@ def sight_of(tree: Tree, *, included: bool = False, causal: bool = False, mask: 
                 "a mask and causal=True are both given", "", "omit causal: the mask defines what is attended to"
             )
         return _of_mask(tree, mask, itself)
-    if causal and (np.diff(tree.order) < 0).any():
+    if causal and not is_ordered(tree):
         raise InvalidInstance(
             "the leaves of the tree are not in the order of their positions", "", "order them, or leave causal out"
         )
     return Sight(itself, tuple(tuple(_plain(group, causal) for group in level) for level in tree.plan), causal)
+
+
+def is_ordered(tree: Tree) -> bool:
+    """Return whether the leaves are in the order of their positions."""
+    return bool((tree.order[1:] > tree.order[:-1]).all())
 
 
 def _plain(group: Families, causal: bool) -> BoolArray:
@@ -101,7 +106,7 @@ def _plain(group: Families, causal: bool) -> BoolArray:
 def _of_mask(tree: Tree, mask: Mask, itself: BoolArray) -> Sight:
     if mask.size != tree.size or mask.tables != 1:
         raise InvalidInstance(f"expected a mask of one table over {tree.size} positions, got shape {mask.shape}", "")
-    if (large := mask.size > LARGEST_MASK) and (np.diff(tree.order) < 0).any():
+    if (large := mask.size > LARGEST_MASK) and not is_ordered(tree):
         raise Unsupported(
             f"{mask.size:,} positions: above {LARGEST_MASK:,} the leaves of a masked tree must be in order; order them"
         )
@@ -127,7 +132,7 @@ def sightless_rows(sight: Sight) -> BoolArray:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import tree_of_lists
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import tree_of_lists
     >>> sightless_rows(sight_of(tree_of_lists([0, [1, 2]]), causal=True)).tolist()
     [True, False, False]
     """

@@ -1,8 +1,9 @@
-"""Build trees of fixed windows, and of windows that each attend to all before them as one block."""
+"""Build trees of fixed windows, of squares of images, and of windows that attend to all before them as one block."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def windows(size: int, branching: Sequence[int] = BRANCHING) -> Tree:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree
     >>> lists_of_tree(windows(7, (2, 2)))
     [[[0, 1], [2, 3]], [[4, 5], [6]]]
     """
@@ -47,6 +48,40 @@ def windows(size: int, branching: Sequence[int] = BRANCHING) -> Tree:
     return Tree(np.concatenate(parent), position)
 
 
+def grid_windows(height: int, width: int, side: int = 2) -> Tree:
+    """Build squares of ``side`` x ``side`` pixels, squares of as many of those, and so on; 2 gives a quad-tree.
+
+    Pixels, or patches, are numbered row by row. Windows at the right and lower edges may be smaller.
+
+    Raises
+    ------
+    InvalidInstance
+        For no pixels, or a side below 2.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree
+    >>> lists_of_tree(grid_windows(4, 4))
+    [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+    >>> lists_of_tree(grid_windows(2, 3))
+    [[0, 1, 3, 4], [2, 5]]
+    """
+    for value, least in ((height, 1), (width, 1), (side, 2)):
+        if type(value) is not int or value < least:
+            raise InvalidInstance(f"expected an integer of at least {least}, got {value!r:.40}", "")
+    shapes = [(height, width)]
+    while shapes[-1] != (1, 1) or len(shapes) == 1:
+        shapes.append((-(-shapes[-1][0] // side), -(-shapes[-1][1] // side)))
+    parent, begin = [], 0
+    for (rows, columns), above in pairwise(shapes):
+        begin += rows * columns
+        square = np.arange(rows)[:, None] // side * above[1] + np.arange(columns) // side
+        parent.append(begin + square.ravel())
+    position = np.full(begin + 1, -1)
+    position[: height * width] = np.arange(height * width)
+    return tree_of_parents(np.concatenate([*parent, [-1]]), position)
+
+
 def histories(size: int, window: int) -> Tree:
     """Build windows of positions, each next to one node of all positions before it: ``[[[0, 1], 2, 3], 4, 5]``.
 
@@ -60,7 +95,7 @@ def histories(size: int, window: int) -> Tree:
 
     Examples
     --------
-    >>> from masksynth.diagnostics.hierarchy.tree import lists_of_tree
+    >>> from masksynth.diagnostics.hierarchy.nested_lists import lists_of_tree
     >>> lists_of_tree(histories(5, 2))
     [[[0, 1], 2, 3], 4]
     """

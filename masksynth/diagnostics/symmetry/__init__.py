@@ -6,7 +6,6 @@ from masksynth.diagnostics.symmetry.checkpoints import (
     Comparison,
     Series,
     diagnose_checkpoints,
-    is_run,
 )
 from masksynth.diagnostics.symmetry.heads import Scores, factor_scores, head_scores, layer_scores
 from masksynth.diagnostics.symmetry.initial import skew_query, skew_rotation, symmetric_query
@@ -27,6 +26,7 @@ from masksynth.diagnostics.symmetry.montecarlo import (
     sample,
 )
 from masksynth.diagnostics.symmetry.published import PUBLISHED, Published, published_range
+from masksynth.diagnostics.symmetry.run_folders import is_run
 from masksynth.diagnostics.symmetry.scores import (
     GAMMA,
     MODES,

@@ -21,7 +21,14 @@ PAIRS = (
     ("Llama", "q_proj", "k_proj"),
     ("T5", "SelfAttention.q", "SelfAttention.k"),
 )
-CROSS = re.compile(r"cross|encoder_attn|EncDecAttention|multihead_attn\.", re.IGNORECASE)
+CROSS = re.compile(
+    r"cross|encoder_attn|EncDecAttention|encoder_decoder_attention|multihead_attn\.|visual_attention|x_attn\."
+    r"|token_to_image|image_to_token|\.assign\.|pre_assign_attn"  # from one sequence or group to another
+    r"|(^|\.)head\.(attention\.)?(in_proj|[qk]_proj|query|key)|global_pointer"  # heads that pool or point
+    r"|linear_attn\.",  # convolutions lie between the weights and the scores
+    re.IGNORECASE,
+)
+"""Names of queries and keys that are not two readings of one input by self-attention."""
 LOOKED_FOR = ", ".join(
     [
         *(f"*{query}.weight + *{key}.weight" for _, query, key in PAIRS),
@@ -32,6 +39,9 @@ LOOKED_FOR = ", ".join(
 QUANTISED = re.compile(
     r"\.(qweight|qzeros|SCB|weight_scale(_inv)?|weight\.(absmax|quant_map)|weight\.quant_state\.\w+)$"
 )
+
+ADAPTER = re.compile(r"\.(base_layer|lora_\w+|ia3_\w+|hada_\w+|lokr_\w+|oft_\w+|vera_\w+)(\.|$)")
+"""Parts of the names of adapters' weights, and of the weights that they are added to."""
 
 
 def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ...]:
@@ -46,12 +56,16 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     Raises
     ------
     InvalidInstance
-        If no layout is known, weights are quantised, shapes or config.json do not fit, or grouped queries come without
-        a head size.
+        If no layout is known, weights are quantised or have adapters, shapes or config.json do not fit, or grouped
+        queries come without a head size.
     """
     quantised = next((name for name in store.entries if QUANTISED.search(name)), None)
     if quantised is not None:
         raise InvalidInstance("belongs to quantised weights", quantised, "dequantise the weights first", store.source)
+    adapter = next((name for name in store.entries if ADAPTER.search(name)), None)
+    if adapter is not None:
+        remedy = "merge it first: PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(folder)"
+        raise InvalidInstance("belongs to an adapter, which is added to other weights", adapter, remedy, store.source)
     result = sorted(
         [*_pairs(store), *fused_layers(store, CROSS, head_dim), *latent_layers(store, CROSS)],
         key=lambda layer: natural(layer.name),

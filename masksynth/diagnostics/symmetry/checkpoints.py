@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from masksynth.diagnostics.symmetry.run_folders import find_runs, seedless
 from masksynth.diagnostics.symmetry.scores import GAMMA, check_mode
 from masksynth.diagnostics.symmetry.statements import OF_WEIGHTS
 from masksynth.diagnostics.symmetry.weights import WeightDiagnosis, diagnose_weights
-from masksynth.errors import InvalidInstance
-
-STEP = re.compile(r"checkpoint-(\d+)$")
-Found = tuple[str, tuple[tuple[int | None, Path], ...]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Checkpoint:
     Parameters
     ----------
     step : int or None
-        None where the name of the checkpoint is not checkpoint-<step>.
+        None where the name of the checkpoint does not end in one, as checkpoint-100, step_100 or epoch_3 do.
     scores : WeightDiagnosis
     """
 
@@ -49,6 +45,11 @@ class Series:
     def last(self) -> WeightDiagnosis:
         """Scores of the last checkpoint."""
         return self.checkpoints[-1].scores
+
+    @property
+    def family(self) -> str:
+        """The name that runs of several seeds share, the name itself of others."""
+        return seedless(self.name)
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,6 @@ class Comparison:
         return {"diagnosis": kind, "mode": self.mode, "gamma": self.gamma, **rest}
 
 
-def is_run(path: str | Path) -> bool:
-    """Return whether a path is a folder with folders named checkpoint-<step>, as trainers write them."""
-    return bool(_steps(Path(path)))
-
-
 def diagnose_checkpoints(
     paths: Sequence[str | Path],
     *,
@@ -99,8 +95,8 @@ def diagnose_checkpoints(
     Parameters
     ----------
     paths : sequence of path
-        Checkpoints and runs. Folders checkpoint-<step> of one parent are one run, too. Weights that lie in the folder
-        of a run itself are not read.
+        Checkpoints and runs. Folders checkpoint-<step> of one parent are one run, too, and a folder of runs seed-<n>
+        is all of these. Weights that lie in the folder of a run itself are not read, nor are those under other names.
     mode : {"sum", "excess"}
     gamma : float
     head_dim : int, optional
@@ -137,57 +133,3 @@ def diagnose_checkpoints(
             done += 1
         series.append(Series(name, tuple(scored)))
     return Comparison(mode, float(gamma), tuple(series))
-
-
-def find_runs(paths: Sequence[str | Path]) -> list[Found]:
-    """Return (name, ((step, path), ...)) of each run and each single checkpoint, in the order of the paths.
-
-    Raises
-    ------
-    InvalidInstance
-        If there is no path, or one is given twice.
-    """
-    if not paths:
-        raise InvalidInstance("no checkpoint", "", "name at least one")
-    named: dict[str, dict[int, Path]] = {}
-    single: dict[str, Path] = {}
-    order: list[str] = []
-    for path in map(Path, paths):
-        step = STEP.search(path.name)
-        steps = _steps(path) or ({int(step[1]): path} if step and path.is_dir() else {})
-        name = str(path.parent if step and not _steps(path) and path.is_dir() else path)
-        if name in single or named.get(name, {}).keys() & steps.keys():
-            raise InvalidInstance("is given twice", "", "name each checkpoint once", str(path))
-        order += [name] if name not in named else []
-        if steps:
-            named.setdefault(name, {}).update(steps)
-        else:
-            single[name] = path
-    found = [tuple(sorted(named[name].items())) if name in named else ((None, single[name]),) for name in order]
-    return list(zip(_titles(order), found, strict=True))
-
-
-def _titles(names: list[str]) -> list[str]:
-    """Return the names without the folders that all of them share, unless that is the root alone."""
-    parts = [Path(name).parts for name in names]
-    shared = 0
-    while len(names) > 1 and len({each[: shared + 1] for each in parts}) == 1:
-        shared += 1
-    if parts[0][:shared] == (Path(parts[0][0]).anchor,):
-        return names
-    return [str(Path(*each[shared:])) for each in parts]
-
-
-def _steps(folder: Path) -> dict[int, Path]:
-    """Return the checkpoints of a run by step; none for another folder."""
-    if not folder.is_dir():
-        return {}
-    result: dict[int, Path] = {}
-    for path in sorted(folder.glob("checkpoint-*")):
-        match = STEP.search(path.name)
-        if match and path.is_dir():
-            other = result.setdefault(int(match[1]), path)
-            if other != path:
-                fact = f"{other.name} and {path.name} are of one step"
-                raise InvalidInstance(fact, "", "name the checkpoints that belong to the run", str(folder))
-    return result

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     type=click.Choice(("sum", "excess")),
     help="How directionality weighs outliers; both are printed by default, excess is what is published.",
 )
-@click.option("--gamma", type=float, help="Standard deviations from which a norm is an outlier [default: 2].")
+@click.option(
+    "--gamma", type=float, help="Standard deviations above the mean from which a norm is an outlier, >= 0 [default: 2]."
+)
 @click.option(
     "--head-dim", type=click.IntRange(1), help="Size of a head, if there is no config.json next to the weights."
 )
@@ -87,8 +89,9 @@ def symmetry(
     SUBJECT is a checkpoint (.safetensors, pytorch_model.bin, an index of either, a folder, .npz) with weights named as
     in GPT-2, BERT, DistilBERT, ModernBERT, T5, Llama, GPT-NeoX, Falcon, Phi-3 or DeepSeek, or a mask (a mask file, the
     folder of an answer or of packed batches, package.module:mask_mod); its content decides. Several checkpoints are
-    scored side by side, and a folder of checkpoint-<step> folders is a training run. The symmetry score is 1 for a
-    symmetric W_qk, -1 for a skew-symmetric one, 1/n on average for an n x n one of independent Gaussian numbers.
+    scored side by side, and a folder of checkpoint-<step> folders is a training run; runs in folders seed-<n> are
+    printed and drawn as means. The symmetry score is 1 for a symmetric W_qk, -1 for a skew-symmetric one, 1/n on
+    average for an n x n one of independent Gaussian numbers.
     """
     if plot is not None:
         from masksynth.draw.pictures import check_picture

@@ -47,5 +47,6 @@ def first_number(store: Store, layer: str, names: tuple[str, ...]) -> tuple[str,
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             fact = f"expected a positive integer as {name} in config.json, got {value!r:.40}"
             raise InvalidInstance(fact, layer, BELONGS, store.source)
-        return name, value
+        ratio = config.get("head_ratio") if name in HEADS else None  # ConvBERT puts convolutions for the other heads
+        return name, max(1, value // ratio) if isinstance(ratio, int) and ratio > 1 else value
     return "", None

@@ -63,7 +63,7 @@ def directionality_score(matrix: ArrayLike, mode: str = "sum", gamma: float = GA
     Raises
     ------
     InvalidInstance
-        If the matrix is not square, not finite or empty, the mode is unknown or gamma is not a finite number.
+        If the matrix is not square, not finite or empty, the mode is unknown, or gamma negative or not finite.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def directionality_of_norms(rows: ArrayLike, columns: ArrayLike, mode: str = "su
     Raises
     ------
     InvalidInstance
-        If the mode is unknown, or gamma or a norm is not a finite number.
+        If the mode is unknown, gamma is negative, or gamma or a norm is not a finite number.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def _standing_out(norms: Float64Array, mode: str, gamma: float) -> float:
 
 
 def check_mode(mode: str, gamma: float) -> None:
-    """Raise InvalidInstance for an unknown mode or a gamma that is not a finite number.
+    """Raise InvalidInstance for an unknown mode, or a gamma that is negative or not a finite number.
 
     Raises
     ------
@@ -114,8 +114,10 @@ def check_mode(mode: str, gamma: float) -> None:
     """
     if mode not in MODES:
         raise InvalidInstance(f"unknown directionality mode {mode!r:.40}", "", f"choose one of {', '.join(MODES)}")
-    if not np.isfinite(gamma):
-        raise InvalidInstance(f"expected a finite gamma, got {gamma}", "", "the published scores use 2")
+    if not 0 <= gamma < np.inf:
+        fact = f"expected {'gamma >= 0' if np.isfinite(gamma) else 'a finite gamma'}, got {gamma}"
+        remedy = "outliers are long rows and columns, above the mean; the published scores use 2"
+        raise InvalidInstance(fact, "", remedy)
 
 
 def square(matrix: ArrayLike) -> Float64Array:

@@ -7,12 +7,13 @@ upper half of a float32 number.
 from __future__ import annotations
 
 import json
+import shlex
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -28,6 +29,21 @@ PICKLED_INDEX = ".bin.index.json"
 INDICES = (INDEX, PICKLED_INDEX)
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 """Endings of files that torch.save writes."""
+KINDS = ((INDEX, "*.safetensors"), (PICKLED_INDEX, "pytorch_model*.bin"))
+"""Ending of an index and pattern of the files of weights, in the order in which they are looked for."""
+SHARDED = (
+    (
+        "*.distcp",
+        "shards of torch.distributed (.distcp)",
+        "put them together: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} model.pt",
+    ),
+    (
+        "*_states.pt",
+        "shards of DeepSpeed (*_states.pt)",
+        "put those of {folder} together with zero_to_fp32.py, which DeepSpeed wrote into the folder above",
+    ),
+)
+"""Pattern, name and remedy of the parts in which trainers on several devices leave weights."""
 Tensors = list[tuple[str, "Entry", Callable[[], "Float64Array"]]]
 PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Types of weights that are read; all others are quantised, or not weights."""
@@ -157,9 +173,14 @@ def _files(checkpoint: Path) -> list[Path]:
     return [checkpoint]
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files in a folder that would be read as weights."""
+    return [path for _, pattern in KINDS for path in folder.glob(pattern)]
+
+
 def _folder_files(folder: Path) -> list[Path]:
     """Return the files of weights in a folder: safetensors before pickles, an index before files."""
-    for ending, pattern in ((INDEX, "*.safetensors"), (PICKLED_INDEX, "pytorch_model*.bin")):
+    for ending, pattern in KINDS:
         indices = sorted(folder.glob(f"*{ending}"))
         if len(indices) > 1:
             raise InvalidInstance(
@@ -168,8 +189,20 @@ def _folder_files(folder: Path) -> list[Path]:
         result = _shards(indices[0]) if indices else sorted(folder.glob(pattern))
         if result:
             return result
+    raise _no_weights(folder)
+
+
+def _no_weights(folder: Path) -> InvalidInstance:
+    """Return the refusal of a folder without a file of weights; it names what lies there instead."""
+    for pattern, kind, remedy in SHARDED:
+        shard = next((path for depth in ("", "*/") for path in folder.glob(depth + pattern)), None)
+        if shard is not None:
+            fact = f"contains {kind} and no whole weights"
+            return InvalidInstance(fact, "", remedy.format(folder=shlex.quote(str(shard.parent))), str(folder))
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and weight_files(path))
     remedy = "name a folder that save_pretrained wrote, or a file of weights"
-    raise InvalidInstance("contains no .safetensors file and no pytorch_model.bin", "", remedy, str(folder))
+    remedy = f"name one of its folders: {', '.join(inside[:4])}" if inside else remedy
+    return InvalidInstance("contains no .safetensors file and no pytorch_model.bin", "", remedy, str(folder))
 
 
 def _tensors(path: Path) -> Tensors:
@@ -188,6 +221,10 @@ def _shards(index: Path) -> list[Path]:
         raise InvalidInstance(
             "has no weight_map of tensor names to files", "", "use the index that belongs to the shards", str(index)
         )
+    outside = next((name for name in names.values() if not _is_inside(name)), None)
+    if outside is not None:
+        fact = f"has {outside!r:.80} in its weight_map, which is not in the folder of the index"
+        raise InvalidInstance(fact, "", "use the index that belongs to the shards", str(index))
     shards = [index.parent / name for name in sorted(set(names.values()))]
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
@@ -195,6 +232,12 @@ def _shards(index: Path) -> list[Path]:
             f"{len(missing)} of {len(shards)} shards are missing, {missing[0]} first", "", "fetch them", str(index)
         )
     return shards
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a relative path stays in its folder; symbolic links there, as a hub's cache has, may lead out."""
+    path = PureWindowsPath(name)  # takes / and \\ for separators, and knows drives
+    return bool(path.parts) and not path.anchor and ".." not in path.parts
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -13,18 +13,10 @@ from numpy.typing import ArrayLike
 from masksynth.diagnostics.symmetry.attention_parts import Attention, read_parts
 from masksynth.diagnostics.symmetry.checkpoint_layout import attentions
 from masksynth.diagnostics.symmetry.heads import head_measures, layer_measures
-from masksynth.diagnostics.symmetry.model_config import tower_config
 from masksynth.diagnostics.symmetry.scores import GAMMA, MODES, check_mode
 from masksynth.diagnostics.symmetry.statements import OF_WEIGHTS
+from masksynth.diagnostics.symmetry.weight_notes import weight_notes
 from masksynth.diagnostics.symmetry.weight_store import Store, open_checkpoint, store_of
-
-ROTARY = "rotary position embeddings: the scores are those of the part without positions"
-ROTARY_KEYS = ("rope_theta", "rope_parameters", "rope_scaling", "rotary_dim", "rotary_pct", "global_rope_theta")
-ROTARY_TYPES = ("falcon", "gpt_neox", "llama")
-"""Types whose older config.json has none of these keys."""
-FLAT = "c_attn [3d, d] without a model_type in config.json: taken for all queries, then all keys"
-LATENT = "latent attention: the scores are those of the part without positions, without each token's scale in the norms"
-NORMED = "queries and keys are normalised before they meet: the scores are those of the weights alone"
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ def diagnose_weights(
         for name in ("symmetry", "directionality_sum", "directionality_excess")
     )
     chosen = by_sum if mode == "sum" else by_excess
-    notes = _notes(store, result)
+    notes = weight_notes(store, result)
     return WeightDiagnosis(store.source, mode, float(gamma), tuple(layers), s, chosen, notes, by_sum, by_excess)
 
 
@@ -185,15 +177,3 @@ def _layer(store: Store, layer: Attention, mode: str, gamma: float) -> LayerScor
 def _median(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return median(known) if known else None
-
-
-def _notes(store: Store, result: tuple[Attention, ...]) -> tuple[str, ...]:
-    config = {**store.config, **tower_config(store.config, "")}
-    rotary = any(name in config for name in ROTARY_KEYS) or any(name.endswith("inv_freq") for name in store.entries)
-    rotary = (rotary or config.get("model_type") in ROTARY_TYPES) and not config.get("alibi")
-    normed = any(
-        f"{layer.name}.{norm}.weight" in store.entries for layer in result for norm in ("q_norm", "q_layernorm")
-    )
-    flat = not config.get("model_type") and any(layer.kind == "GPT-2" and layer.query.axis == 0 for layer in result)
-    latent = any(layer.key.inner for layer in result)
-    return tuple(note for note, holds in ((ROTARY, rotary), (NORMED, normed), (LATENT, latent), (FLAT, flat)) if holds)

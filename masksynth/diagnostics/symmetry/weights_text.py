@@ -8,7 +8,9 @@ from statistics import median
 from masksynth.diagnostics.symmetry.checkpoints import Comparison
 from masksynth.diagnostics.symmetry.published import PUBLISHED, published_range
 from masksynth.diagnostics.symmetry.scores import GAMMA
+from masksynth.diagnostics.symmetry.seed_means import Family, families
 from masksynth.diagnostics.symmetry.weights import LayerScores, WeightDiagnosis
+from masksynth.draw.display_names import printable
 from masksynth.terminal import count, plain
 
 MODELS_SHOWN = ("BERT-base", "RoBERTa-base", "GPT2", "LLaMA2-13B")
@@ -27,7 +29,7 @@ def format_weights(result: WeightDiagnosis, modes: Sequence[str]) -> list[str]:
     table += [f"{plain(layer.name):<{width}} {_scores(layer, modes)}  {_heads(layer)}" for layer in result.layers]
     table += [f"{'median':<{width}} {_scores(result, modes)}"]
     head = f"{_tail(result.source)}: {count(len(result.layers), 'layer')}, weights named as in {layouts}"
-    notes = [f"note: {note}" for note in result.notes]
+    notes = [f"note: {printable(note)}" for note in result.notes]
     return [
         head,
         *[f"  {line}" for line in [*table, _rule(modes, result.gamma), *notes, *_published(modes, result.gamma)]],
@@ -36,40 +38,49 @@ def format_weights(result: WeightDiagnosis, modes: Sequence[str]) -> list[str]:
 
 def format_comparison(result: Comparison, modes: Sequence[str]) -> list[str]:
     """Return the scores of several checkpoints as lines: medians of each, then symmetry and directionality by layer."""
+    grouped = families(result.series)
     rows = [
-        (plain(_tail(run.name, 40)) if not number else "", each)
-        for run in result.series
-        for number, each in enumerate(run.checkpoints)
+        (plain(_tail(family.mean.name, 40)) if not number else "", each, _span(family, number))
+        for family in grouped
+        for number, each in enumerate(family.mean.checkpoints)
     ]
-    width = max(len("checkpoint"), *(len(name) for name, _ in rows))
+    width = max(len("checkpoint"), *(len(name) for name, *_ in rows))
     heading = "  ".join(f"{name:>{_width(modes)}}" for name in _headings(modes))
     lines = [f"{'checkpoint':<{width}}      step  layers  symmetry  {heading}  symmetry: layers min, max  of heads"]
-    for name, each in rows:
-        known = [layer.symmetry for layer in each.scores.layers if layer.symmetry is not None]
-        span = f"{min(known):.3f}, {max(known):.3f}" if known else "undefined"
+    for name, each, span in rows:
         step = "" if each.step is None else f"{each.step:,}"
         scores = f"{len(each.scores.layers):>6} {_scores(each.scores, modes)}"
         lines.append(f"{name:<{width}}  {step:>8}  {scores}  {span:>25}  {_number(_head_median(each.scores), 8)}")
-    columns = _columns(result)
+    columns = _columns(grouped)
     for what in ("symmetry", *(f"directionality_{mode}" for mode in modes)):
         lines += ["", f"{what.replace('_', ', mode ')} by layer (median of its heads)"]
         for first in range(0, len(columns), COLUMNS):
             lines += _by_layer(what, columns[first : first + COLUMNS])
-    notes = dict.fromkeys(f"note: {note}" for run in result.series for note in run.last.notes)
+    notes = dict.fromkeys(f"note: {printable(note)}" for run in result.series for note in run.last.notes)
     lines += ["", _rule(modes, result.gamma), *notes, *_published(modes, result.gamma)]
     checkpoints = sum(len(run.checkpoints) for run in result.series)
-    head = f"{count(checkpoints, 'checkpoint')} of {count(len(result.series), 'model')}, medians over layers"
+    means = ", means over seeds" if len(grouped) < len(result.series) else ""
+    head = f"{count(checkpoints, 'checkpoint')} of {count(len(grouped), 'model')}, medians over layers{means}"
     return [head, *[f"  {line}".rstrip() for line in lines]]
 
 
-def _columns(result: Comparison) -> list[tuple[str, WeightDiagnosis]]:
+def _span(family: Family, number: int) -> str:
+    """Return the least and largest symmetry of the layers of a checkpoint; of its medians, where there are seeds."""
+    several = [run.checkpoints[number].scores for run in family.members]
+    found = [scores.symmetry for scores in several] if len(several) > 1 else [one.symmetry for one in several[0].layers]
+    known = [value for value in found if value is not None]
+    of = " of seeds" if len(several) > 1 else ""
+    return f"{min(known):.3f}, {max(known):.3f}{of}" if known else "undefined"
+
+
+def _columns(grouped: Sequence[Family]) -> list[tuple[str, WeightDiagnosis]]:
     """Return titles and scores of the columns by layer: last checkpoints of several models, or the steps of one run.
 
     Of many steps the first, the last, and some evenly between.
     """
-    if len(result.series) > 1:
-        return [(plain(_tail(run.name, 16)), run.last) for run in result.series]
-    found = [("" if each.step is None else f"{each.step:,}", each.scores) for each in result.series[0].checkpoints]
+    if len(grouped) > 1:
+        return [(plain(_tail(family.name, 16)), family.mean.last) for family in grouped]
+    found = [("" if each.step is None else f"{each.step:,}", each.scores) for each in grouped[0].mean.checkpoints]
     most = min(len(found), COLUMNS)
     return [found[round(place * (len(found) - 1) / max(1, most - 1))] for place in range(most)]
 

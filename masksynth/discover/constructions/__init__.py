@@ -19,6 +19,6 @@ from masksynth.discover.constructions.product import grid_product as grid_produc
 from masksynth.discover.constructions.reroot import reroot as reroot
 from masksynth.discover.constructions.sperner import sperner as sperner
 from masksynth.discover.constructions.sperner import sperner_in_place as sperner_in_place
-from masksynth.discover.constructions.tree import Tree as Tree
+from masksynth.discover.constructions.target_trees import Tree as Tree
 from masksynth.discover.constructions.windows import block_windows as block_windows
 from masksynth.discover.constructions.windows import sparse_table as sparse_table

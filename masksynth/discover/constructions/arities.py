@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.discover.constructions.tree import Tree, tree_of_levels
+from masksynth.discover.constructions.target_trees import Tree, tree_of_levels
 from masksynth.mask.csr import index_in_row, indptr, repeat_index
 from masksynth.mask.typing import Int64Array
 
@@ -36,7 +36,7 @@ def least_depth(n: int) -> int:
 
 
 def edges_of_arities(n: int, layers: int) -> int:
-    """Return the edges of the best tree: fewest edges of a rerooting of n >= 3 tokens in at most so many layers.
+    """Return the edges of the best tree: fewest edges of a rerooting of n >= 3 tokens in at most this many layers.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def edges_of_arities(n: int, layers: int) -> int:
 
 
 def rerooted_tree(n: int, layers: int) -> Tree:
-    """Return the tree of fewest edges for in-place rerooting of n >= 3 tokens in at most so many layers.
+    """Return the tree of fewest edges for in-place rerooting of n >= 3 tokens in at most this many layers.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import numpy as np
 
 from masksynth.discover.constructions.events import Events
 from masksynth.discover.structure import Structure
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 
 
 def cyclic_hole(n: int, reaches: Sequence[int], layers: int | None = None) -> Structure:

@@ -34,10 +34,10 @@ from masksynth.discover.constructions.sperner import (
     sperner_in_place,
     sperner_with_late_tokens,
 )
-from masksynth.discover.constructions.tree import Tree, binary_tree, tree_of_sets
+from masksynth.discover.constructions.target_trees import Tree, binary_tree, tree_of_sets
 from masksynth.discover.constructions.windows import block_windows, sparse_table, widths_of
 from masksynth.discover.structure import Structure, embedded
-from masksynth.mask.csr import run_starts
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import Int64Array
 
 

@@ -17,7 +17,7 @@ from masksynth.discover.constructions.sperner import (
     hubs_of_fewest_edges,
     sperner_in_place,
 )
-from masksynth.discover.constructions.tree import tree_of_levels
+from masksynth.discover.constructions.target_trees import tree_of_levels
 from masksynth.discover.structure import Structure, prune
 
 

@@ -38,7 +38,7 @@ def grid_product(rows: int, columns: int, layers: int) -> Structure | None:
     across = reroot(rerooted_tree(columns, first), columns, first)
     down = reroot(rerooted_tree(rows, second), rows, second)
     if across is None or down is None:
-        raise AssertionError("a tree that was chosen for so many layers needs more")
+        raise AssertionError("a tree that was chosen for this many layers needs more")
     cell = np.arange(rows * columns).reshape(rows, columns)
     count = rows * columns
     names_across = np.concatenate([cell, count + cell], axis=1)  # tokens, then registers, of each row
@@ -50,7 +50,7 @@ def grid_product(rows: int, columns: int, layers: int) -> Structure | None:
 
 
 def _edges(rows: int, columns: int, first: int, second: int) -> int:
-    """Return the number of reads if the rows take so many layers, and then the columns so many."""
+    """Return the number of reads if the rows take this many layers, and then the columns that many."""
     return rows * edges_of_arities(columns, first) + columns * edges_of_arities(rows, second)
 
 

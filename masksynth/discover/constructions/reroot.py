@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from masksynth.discover.constructions.events import Events
-from masksynth.discover.constructions.tree import Tree
+from masksynth.discover.constructions.target_trees import Tree
 from masksynth.discover.structure import Structure, prune
-from masksynth.mask.csr import index_in_row, repeat_index, run_starts
+from masksynth.mask.csr import index_in_row, repeat_index
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 
 
@@ -163,7 +164,7 @@ def _up_layers(
 def _down_layers(tree: Tree, levels: list[Int64Array], up: Int64Array, host: Int64Array, exchange: int) -> Int64Array:
     """Return the layer after which D(v) is complete, level by level; 0 where it is empty.
 
-    If the root's children exchange what they hold in so many layers, all at once, D is complete after the last one.
+    If the root's children exchange what they hold in this many layers, all at once, D is complete after the last one.
     """
     down = np.zeros(tree.size, np.int64)
     for level in levels[1:]:

@@ -137,7 +137,7 @@ def sperner_in_place(n: int, hubs: int, layers: int = 2) -> Structure | None:
 def sperner_with_late_tokens(n: int, hubs: int, layers: int = 2) -> Structure | None:
     """Return `sperner_in_place` in which tokens beyond C(h, floor(h / 2)) are in no hub: all queries read them raw.
 
-    Where every layer is charged, that spares their keys and values in the first layer.
+    Where the cost counts every layer, that spares their keys and values in the first layer.
 
     Examples
     --------

@@ -6,7 +6,7 @@ import numpy as np
 
 from masksynth.discover.constructions.events import Events
 from masksynth.discover.structure import Reads, Structure, prune
-from masksynth.mask.csr import distinct
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import Int64Array
 
 

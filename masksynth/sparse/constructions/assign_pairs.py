@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from masksynth.mask.csr import distinct, expand_ranges
+from masksynth.mask.csr import expand_ranges
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Float64Array, Int64Array
 from masksynth.sparse.constructions.chain_decomposition import Chains
 from masksynth.sparse.constructions.shared_hubs import Tracks

@@ -17,7 +17,8 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import distinct, expand_ranges, indptr, prefix_sums, row_of_entry
+from masksynth.mask.csr import expand_ranges, indptr, prefix_sums, row_of_entry
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array
 
 ENTRY_LIMIT = 50_000_000

@@ -14,7 +14,8 @@ import numpy as np
 
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
-from masksynth.mask.csr import distinct, expand_ranges, indptr, row_of_entry
+from masksynth.mask.csr import expand_ranges, indptr, row_of_entry
+from masksynth.mask.equal_values import distinct
 from masksynth.mask.typing import BoolArray, Int64Array
 from masksynth.posets.adjacency import levels
 from masksynth.sparse.constructions.assign_pairs import assign_guests

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -19,10 +18,10 @@ from masksynth.torch.folding.backbone import Found, find_backbone, is_transforme
 from masksynth.torch.folding.call_arguments import Call, name_arguments, read_call, reads_pads
 from masksynth.torch.folding.compare_rows import compare_rows
 from masksynth.torch.folding.fold_check import check_call
+from masksynth.torch.folding.fold_report import FoldReport
 from masksynth.torch.folding.merge_call import Limits, Masks, Merged, check_limit, merge_rows, read_call_rows
 from masksynth.torch.folding.model_facts import ModelFacts
 from masksynth.torch.folding.module_hooks import attach, holder_of, is_attached
-from masksynth.torch.folding.report import FoldReport
 from masksynth.torch.folding.sharded_modules import has_flat_parameters
 from masksynth.torch.folding.token_rows import TokenRows
 from masksynth.torch.folding.unfold_outputs import Unfolding, unfold
@@ -73,9 +72,7 @@ class Fold:
     def __enter__(self) -> Fold:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -176,7 +173,7 @@ class Fold:
         return result
 
     def _before_outer(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note whether the loss reads pads, which a merged call does not have, and whether nobody asks for a cache."""
+        """Note whether the loss reads pads, which a merged call does not have, and whether no cache is asked for."""
         if not self._is_bypassed:
             named = name_arguments(inspect.signature(module.forward), args, kwargs)
             self._thread.reads_pads = reads_pads(named)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from masksynth.mask import Mask
-from masksynth.mask.csr import repeat_ranges, run_starts, segment_sums
+from masksynth.mask.csr import repeat_ranges, segment_sums
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.intervals import count_covering, row_intervals
 from masksynth.mask.typing import Int64Array
 from masksynth.pack.assemble import batches_of_forest

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from masksynth.mask.csr import index_in_row, run_starts
+from masksynth.mask.csr import index_in_row
+from masksynth.mask.equal_values import run_starts
 from masksynth.mask.typing import BoolArray, Int64Array
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from masksynth.errors import InvalidInstance
-from masksynth.mask.csr import factorize
+from masksynth.mask.equal_values import factorize
 from masksynth.mask.typing import Float64Array, Int64Array
 from masksynth.tasks.canonical import canonical
 from masksynth.torch.attention import layer_masks

@@ -154,13 +154,11 @@ def _report(observed: Dependence, checked: CheckedCall, window: int | None, seed
     batch = checked.batch
     findings = find_unreadable(observed, batch)
     readable = not any(finding.kind == "no input" for finding in findings)
-    comparable = bool(observed.judged.any()) and readable
-    if comparable:
+    values = ValueComparison(why_not="the outputs are not comparable")
+    if readable and observed.judged.any():
         found, observed = _check_dependence(observed, batch, seed)
         findings += found
-    values = (
-        compare_call(observed, checked) if comparable else ValueComparison(why_not="the outputs are not comparable")
-    )
+        values = compare_call(observed, checked)
     found, undecided = _check_values(observed, checked, values, findings, seed)
     findings += found
     if readable:

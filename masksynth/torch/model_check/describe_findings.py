@@ -16,7 +16,7 @@ from masksynth.torch.model_check.input_dependence import Dependence
 from masksynth.torch.model_check.mask_ablation import UnusedPair
 from masksynth.torch.model_check.mask_flow import depth, shortest_path
 from masksynth.torch.model_check.model_report import ModelFinding
-from masksynth.torch.model_check.sample_rows import describe_position
+from masksynth.torch.model_check.packed_arrays import describe_position
 from masksynth.torch.training_batch import TrainingBatch
 
 KEEP_MASK = "keep the mask as it is on its way to the attention"

@@ -100,7 +100,12 @@ def distinct_masks(masks: Sequence[Mask]) -> list[Mask]:
 
 def faults_of_equal_flow(right: RightLayers) -> Iterator[LayerFault]:
     """Yield faults under which the same inputs may reach the same outputs: wrong windows, tables in wrong layers."""
-    tables = distinct_masks(right.masks)
+    yield from _faults_of_windows(right)
+    yield from _faults_of_tables(right)
+
+
+def _faults_of_windows(right: RightLayers) -> Iterator[LayerFault]:
+    """Yield windows that are dropped, or off by one."""
     limited = [
         not (mask is right.full or mask == right.full) or _is_limited(right, layer)
         for layer, mask in enumerate(right.masks)
@@ -124,6 +129,11 @@ def faults_of_equal_flow(right: RightLayers) -> Iterator[LayerFault]:
                     "in a window of W, token q attends to the tokens i with q - i < W",
                     masks,
                 )
+
+
+def _faults_of_tables(right: RightLayers) -> Iterator[LayerFault]:
+    """Yield tables in the wrong layers."""
+    tables = distinct_masks(right.masks)
     if len(tables) < 2:
         return
     number = [next(index for index, table in enumerate(tables) if table == mask) for mask in right.masks]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from masksynth.torch.model_check.checked_call import check_call
 from masksynth.torch.model_check.compare_outputs import Model, row_distances
 from masksynth.torch.model_check.expected_masks import check_training_batch
 from masksynth.torch.model_check.forced_position_ids import compare_position_ids, have_same_ids
-from masksynth.torch.model_check.sample_rows import check_loss_edges, check_sample_rows
+from masksynth.torch.model_check.packed_arrays import check_loss_edges, check_sample_rows
 from masksynth.torch.model_check.self_test_call import Reference, SelfTestCall, call_model
 from masksynth.torch.model_check.self_test_result import SelfTest
 from masksynth.torch.model_check.separate_logits import compare_sample
@@ -153,20 +153,10 @@ def _test(tested: SelfTestCall, samples: int, probes: int, random: np.random.Gen
     no_derivative = check_derivatives(tested, chosen, random)
     lengths = {s: len(positions_of_sample(source, s)) for s, result in results.items() if not result.why_not}
     reasons = [result.why_not for result in results.values() if result.why_not]
-    compared, window, longest, undecided = len(lengths), tested.window, 0, list[str]()
-    if compared:
-        sample = max(lengths, key=lambda sample: lengths[sample])
-        longest = lengths[sample]
-        undecided += _check_context(tested, sample)
-        if window is not None and longest > window:
-            undecided += compare_other_windows(tested, sample)
-        elif window is not None:
-            long = compare_long_sample(tested)
-            undecided += long.undecided
-            longest, window = max(longest, long.tokens), long.window
-            compared += bool(long.tokens)
-            reasons += [long.why_not] if long.why_not else []
+    reach = _check_reach(tested, lengths)
+    if lengths:
         _check_position_ids(tested)
+    reasons += reach.why_not
     ids = tested.position_ids
     if ids.dim() == 3 and bool((ids == ids[:1]).all()):
         reasons += [f"{len(ids)} dimensions of position ids: on this batch all are equal"]
@@ -178,14 +168,53 @@ def _test(tested: SelfTestCall, samples: int, probes: int, random: np.random.Gen
         apart=max((result.apart for result in results.values()), default=0.0),
         probes=len(movements),
         samples=len(chosen),
-        compared=compared,
-        longest=longest,
-        window=window,
-        not_compared=tuple(dict.fromkeys([*reasons, *undecided, *no_derivative])),
+        compared=len(lengths) + reach.more,
+        longest=reach.longest,
+        window=reach.window,
+        not_compared=tuple(dict.fromkeys([*reasons, *reach.undecided, *no_derivative])),
         understood=not refused,
         derivative=not no_derivative,
-        telling=not any(item.startswith((NO_CONTEXT, NO_WINDOW)) for item in undecided),
+        telling=not any(item.startswith((NO_CONTEXT, NO_WINDOW)) for item in reach.undecided),
     )
+
+
+class _CheckedReach(NamedTuple):
+    """What was seen of the window of a model.
+
+    Parameters
+    ----------
+    longest : int
+        Tokens of the longest sample that was compared.
+    window : int or None
+        Smallest window of the model.
+    more : int
+        Number of samples that were made for the comparison.
+    undecided, why_not : sequence of str
+        What the comparison does not distinguish, and why something was not compared.
+    """
+
+    longest: int
+    window: int | None
+    more: int = 0
+    undecided: Sequence[str] = ()
+    why_not: Sequence[str] = ()
+
+
+def _check_reach(tested: SelfTestCall, lengths: Mapping[int, int]) -> _CheckedReach:
+    """Compare the longest sample under other contexts and windows, or a longer one if it fits into the window."""
+    window = tested.window
+    if not lengths:
+        return _CheckedReach(0, window)
+    sample = max(lengths, key=lambda sample: lengths[sample])
+    longest, undecided = lengths[sample], [*_check_context(tested, sample)]
+    if window is None:
+        return _CheckedReach(longest, window, undecided=undecided)
+    if longest > window:
+        return _CheckedReach(longest, window, undecided=[*undecided, *compare_other_windows(tested, sample)])
+    long = compare_long_sample(tested)
+    why_not = [long.why_not] if long.why_not else []
+    undecided += long.undecided
+    return _CheckedReach(max(longest, long.tokens), long.window, int(bool(long.tokens)), undecided, why_not)
 
 
 def _explain_by_record(tested: SelfTestCall) -> str:

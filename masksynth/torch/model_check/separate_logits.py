@@ -16,7 +16,7 @@ from masksynth.torch.join_batches import fill, without_samples
 from masksynth.torch.model_check.compare_outputs import output_rows, row_distances
 from masksynth.torch.model_check.expected_masks import collate_same_way
 from masksynth.torch.model_check.failure_masks import causal_mask
-from masksynth.torch.model_check.sample_rows import describe_position
+from masksynth.torch.model_check.packed_arrays import describe_position
 from masksynth.torch.model_check.self_test_call import Reference, SelfTestCall
 from masksynth.torch.model_check.separate_samples import (
     SeparateSample,

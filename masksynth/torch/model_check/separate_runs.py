@@ -10,7 +10,7 @@ import torch
 from masksynth.torch.model_check.checked_call import CheckedCall
 from masksynth.torch.model_check.compare_outputs import row_distances, tolerance_of
 from masksynth.torch.model_check.model_report import ModelFinding
-from masksynth.torch.model_check.sample_rows import describe_position
+from masksynth.torch.model_check.packed_arrays import describe_position
 from masksynth.torch.model_check.separate_samples import (
     choose_samples,
     has_default_mask,

@@ -13,7 +13,7 @@ from masksynth.pack.batch import PackedBatch
 from masksynth.torch.model_check.black_box import BlackBox
 from masksynth.torch.model_check.compare_outputs import row_distances, tolerance_of
 from masksynth.torch.model_check.mask_flow import reachable_inputs, reachable_outputs
-from masksynth.torch.model_check.sample_rows import describe_position
+from masksynth.torch.model_check.packed_arrays import describe_position
 from masksynth.torch.model_check.self_test_call import SelfTestCall
 from masksynth.torch.model_check.separate_samples import positions_of_sample
 

@@ -11,7 +11,7 @@ from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.torch.models.transformers_version import require_transformers
 
 SMALL = 50_000_000
-"""Configs of up to so many parameters become a model with random weights; larger ones a model without values."""
+"""Configs of up to this many parameters become a model with random weights; larger ones a model without values."""
 
 
 def build_from_config(config: Any, implementation: str) -> Any:

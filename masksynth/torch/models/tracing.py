@@ -146,6 +146,12 @@ def mark_of(mask: Any) -> Any:
     return getattr(mask, "masksynth_mark", None)
 
 
+def _unknown_tensor(keywords: Mapping[str, Any]) -> str | None:
+    """Return the first keyword of an attention call that passes a tensor of unknown meaning."""
+    tensors = (name for name, given in keywords.items() if isinstance(given, Tensor) and name not in TENSOR_KEYWORDS)
+    return next(tensors, None)
+
+
 @contextmanager
 def _recording(model: torch.nn.Module, record: Trace) -> Iterator[None]:
     """Register recorders as attention and let the configs of a model name them."""
@@ -168,10 +174,7 @@ def _recording(model: torch.nn.Module, record: Trace) -> Iterator[None]:
         biased = keywords.get("position_bias") is not None or (attention_mask is not None and mark is None)
         layer = getattr(module, "layer_idx", None)
         number = layer if isinstance(layer, int) else len(record.calls)
-        tensors = (
-            name for name, given in keywords.items() if isinstance(given, Tensor) and name not in TENSOR_KEYWORDS
-        )
-        window, unknown = keywords.get("sliding_window"), next(tensors, None)
+        window, unknown = keywords.get("sliding_window"), _unknown_tensor(keywords)
         record.calls.append(AttentionCall(number, module, (query, key, value), mark, window, biased, unknown))
         # each key-value head serves a group of query heads; every token attends to itself only
         own_values = value.repeat_interleave(query.shape[1] // value.shape[1], 1)

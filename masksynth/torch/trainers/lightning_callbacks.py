@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from masksynth.torch.folding.fold import Fold, fold
-from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.folding.fold_report import FoldReport
 from masksynth.torch.trainers.token_mean import TokenMean
 from masksynth.torch.trainers.trainer_fold import POSITIONS, TOKENS
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Literal
 
 import torch
 
 from masksynth.errors import InvalidInstance, MasksynthWarning, Unsupported
 from masksynth.torch.folding.fold import Fold, fold
-from masksynth.torch.folding.report import FoldReport
+from masksynth.torch.folding.fold_report import FoldReport
 from masksynth.torch.trainers.data_order import check_prefix_order, has_one_micro_batch, prefix_loader, step_loader
 from masksynth.torch.trainers.group_order import regrouped_inputs, why_rows_stay_shuffled
 
@@ -53,9 +52,7 @@ class TrainerFold:
     def __enter__(self) -> TrainerFold:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

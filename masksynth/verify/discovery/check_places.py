@@ -38,7 +38,11 @@ def _is_blank(value: Any) -> bool:
 def check_targets(contracts: Contracts, merged: MergedTask, element: Int64Array) -> Int64Array:
     """Return the position at which each target is predicted; raise unless each has one, and of the right kind."""
     places: dict[str, list[int]] = {}
-    for edge in merged.loss_edges:
+    for number, edge in enumerate(merged.loss_edges):
+        for name, count in (("position", len(merged.positions)), ("label", len(merged.labels)), ("task", 1)):
+            if not 0 <= getattr(edge, name) < count:
+                fact = f"loss edge {number} names the {name} {getattr(edge, name)}, expected one of 0, .., {count - 1}"
+                raise BrokenContract("targets", fact)
         label = merged.labels[edge.label]
         places.setdefault(canonical(label), []).append(edge.position)
         if edge.weight != 1:

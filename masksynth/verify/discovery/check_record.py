@@ -60,7 +60,7 @@ def check_bound(record: dict[str, Any], contracts: Contracts, sizes: dict[str, A
     A bound of the cost is proved if a theorem gives it, computed again here; one that is said to be a theorem's must
     be. A bound of pairs is proved if it is what counting gives: no context has two elements before the first layer.
     """
-    objective, status = record.get("objective", "cost"), record.get("status")
+    objective, status = record.get("objective"), record.get("status")
     if objective not in ("cost", "pairs", "pareto"):
         raise WrongAnswer("objective", f"{name}: expected cost, pairs or pareto, got {objective!r:.40}")
     if status not in ("OPTIMAL", "FEASIBLE"):
@@ -69,6 +69,9 @@ def check_bound(record: dict[str, Any], contracts: Contracts, sizes: dict[str, A
     bound = record.get("bound")
     if bound is None and status == "FEASIBLE":
         return []
+    if not isinstance(record.get("bound_by"), str):
+        got = record.get("bound_by")
+        raise WrongAnswer("bound", f"{name}: expected in bound_by what proves the bound, got {got!r:.40}")
     if isinstance(bound, bool) or not isinstance(bound, (int, float)):
         raise WrongAnswer("bound", f"{name}: expected a number as bound, got {bound!r:.40}")
     is_right = bound >= value if objective == "pairs" else bound <= value + ROUNDING * abs(value)
@@ -82,7 +85,7 @@ def check_bound(record: dict[str, Any], contracts: Contracts, sizes: dict[str, A
 
 def _cost_bound(record: dict[str, Any], bound: float, contracts: Contracts, cost: float, name: str) -> list[str]:
     """Return nothing if a theorem gives a bound of the cost, else who claims it; raise if a theorem is said to."""
-    proved, by = prove_cost(contracts), str(record.get("bound_by", ""))
+    proved, by = prove_cost(contracts), record["bound_by"]
     margin = ROUNDING * abs(proved)
     if proved > cost + margin:
         fact = f"the structure costs {cost:g}, which is below the proved bound {proved:g}: a defect of masksynth"
@@ -98,8 +101,12 @@ def _cost_bound(record: dict[str, Any], bound: float, contracts: Contracts, cost
 
 def _pairs_bound(record: dict[str, Any], bound: float, contracts: Contracts, positions: int, name: str) -> list[str]:
     """Return nothing if counting gives a bound of pairs, else who claims it; raise if counting is said to."""
-    layers = 1 if contracts.masks == "one" else (contracts.layers or 1) - 1
-    counted, by = layers * positions * (positions - 1), str(record.get("bound_by", ""))
+    readers = positions  # of one mask, which counts once
+    if contracts.masks == "layered":  # nothing is mixed before layer 2, and in the last one targets alone are live
+        layers = range(2, (contracts.layers or 1) + 1)
+        targets = min(positions, len(contracts.targets))
+        readers = sum(targets if layer == contracts.layers else positions for layer in layers)
+    counted, by = readers * (positions - 1), record["bound_by"]
     if bound >= counted:
         return []
     if by.startswith(COUNTING):

@@ -49,6 +49,15 @@ class Rows:
         """Return the contexts after a layer from those before it."""
         return unite_bits(Lists(self.offset, self.key.astype(np.int32)), state)
 
+    def take_in(self, state: UInt64Array, is_new: BoolArray) -> UInt64Array:
+        """Return the contexts after a layer, if every position has taken in all keys that it reads but the new ones."""
+        chosen = np.flatnonzero(self.is_read & is_new[self.key])
+        query, following = self.query[chosen], state.copy()
+        first = np.flatnonzero(np.diff(query, prepend=-1))
+        rows = Lists(np.append(first, len(chosen)), self.key[chosen].astype(np.int32))
+        following[query[first]] |= unite_bits(rows, state)
+        return following
+
 
 def read_tables(merged: MergedTask) -> list[Rows]:
     """Return the rows of each table; raise BrokenContract for a row without its own position."""
@@ -80,17 +89,17 @@ def follow(tables: list[Rows], state: UInt64Array, is_one: bool) -> Iterator[tup
 
     The last layer of one mask, in which nothing changes, is yielded too: all further ones are like it.
     """
-    for rows in tables if not is_one else _forever(tables[0]):
-        following = rows.unite(state)
-        yield rows, state, following
-        if is_one and np.array_equal(following, state):
-            return
+    if not is_one:
+        for rows in tables:
+            yield rows, state, (following := rows.unite(state))
+            state = following
+        return
+    is_new = np.ones(len(state), bool)
+    while is_new.any():
+        following = tables[0].take_in(state, is_new)
+        yield tables[0], state, following
+        is_new = (following != state).any(axis=1)
         state = following
-
-
-def _forever(rows: Rows) -> Iterator[Rows]:
-    while True:
-        yield rows
 
 
 def depends(tables: list[Rows], target: Int64Array, is_one: bool) -> list[BoolArray]:

@@ -5,6 +5,6 @@ distances, encoder and readers.
 """
 
 from masksynth.verify.proof.check_proof import check_proof
-from masksynth.verify.proof.report import PartReport, ProofReport
+from masksynth.verify.proof.proof_report import PartReport, ProofReport
 
 __all__ = ["PartReport", "ProofReport", "check_proof"]

@@ -7,15 +7,15 @@ from pathlib import Path
 from time import perf_counter
 
 from masksynth.errors import WrongAnswer
-from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.check_decomposition import check_relation, check_structure, check_witness
+from masksynth.verify.proof.compare_formula import compare_clauses
 from masksynth.verify.proof.dimacs import read_formula
 from masksynth.verify.proof.discovery import check_discovery
 from masksynth.verify.proof.duals import check_tree
 from masksynth.verify.proof.formula import Clause, at_most, layered_clauses, part_clauses
+from masksynth.verify.proof.proof_report import PartReport, ProofReport
 from masksynth.verify.proof.refutation import check_refutation
-from masksynth.verify.proof.report import PartReport, ProofReport
 from masksynth.verify.proof.statement import ClaimedPart, Statement, read_statement
-from masksynth.verify.proof.structure import check_relation, check_structure, check_witness
 from masksynth.verify.proof.swaps import check_swaps, swap_clauses
 from masksynth.verify.proof.window_lemmas import check_images
 

@@ -10,13 +10,14 @@ from math import gcd, lcm
 from masksynth.contracts.model import Weights
 from masksynth.errors import Unsupported
 from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.totalizer import at_most
 
 Term = int | bool
 """A literal, or a constant."""
 Key = tuple[int, ...]
-READ, USED, PLACE, EMBED, UPDATE, KEPT, GATE, HUB = range(8)
+READ, USED, PLACE, EMBED, UPDATE, KEPT, GATE, HUB, MISSED = range(9)
 """First number of the key of a variable that says what a structure is (`Formula.edges`)."""
-NAMES = ("read", "used", "place", "embed", "update", "kept", "gate", "hub")
+NAMES = ("read", "used", "place", "embed", "update", "kept", "gate", "hub", "missed")
 
 
 def choose(formula: Formula, kind: int, *numbers: int, price: int = 0) -> int:
@@ -79,6 +80,41 @@ def at_most_one(formula: Formula, literals: Sequence[int]) -> None:
     for index, first in enumerate(literals):
         for second in literals[:index]:
             formula.add([-first, -second])
+
+
+def any_of(formula: Formula, terms: Iterable[Term], *name: str | int) -> Term:
+    """Return a term that is true iff one of some terms is."""
+    listed = list(terms)
+    if any(term is True for term in listed):  # first: True equals the literal 1
+        return True
+    parts = [term for term in dict.fromkeys(listed) if term is not False]
+    if len(parts) < 2:
+        return parts[0] if parts else False
+    union = formula.new(*name)
+    for part in parts:
+        add(formula, negate(part), union)
+    add(formula, -union, *parts)
+    return union
+
+
+def at_least(formula: Formula, terms: Sequence[Term], number: int, unless: Term, *name: str | int) -> None:
+    """Add "at least so many terms are true, unless a term is".
+
+    Examples
+    --------
+    >>> formula = Formula(names=[("read", 1), ("read", 2), ("place",)])
+    >>> at_least(formula, [1, 2, False], 2, 3, "count")
+    >>> formula.clauses
+    [[2, 4], [1, 4], [1, 2, 4], [3, -4]]
+    """
+    literals = [term for term in terms if not isinstance(term, bool)]
+    wanted = number - sum(term is True for term in terms)
+    if wanted > len(literals):
+        add(formula, unless)
+    elif wanted > 0:
+        most_false = len(literals) - wanted
+        outputs = at_most(formula, most_false, [-literal for literal in literals], name)
+        add(formula, unless, -outputs[most_false])
 
 
 def demand_greatest(formula: Formula, pairs: Iterable[tuple[Term, Term]], *name: str | int) -> None:

@@ -21,7 +21,7 @@ def repair_covers(
     wanted : mapping
         Node -> what it must hold, and what it may read.
     opening : mapping
-        Node -> price of using it at all, for nodes that nobody else reads.
+        Node -> price of using it at all, for nodes that no other node reads.
     price : float
         Price of a read.
     seconds : float

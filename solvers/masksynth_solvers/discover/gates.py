@@ -13,8 +13,8 @@ gates; a blank one r - 1.)
 
 Variables: ``gate g k``: gate g reads node k (the elements, then the gates before g); ``holds g e``; ``out t k``.
 
-What is left out, without loss, since smaller numbers of gates are refuted before: gates that nobody uses; gates one of
-whose inputs holds the other; orders and namings (`masksynth_solvers.discover.rows`).
+What is left out, without loss, since smaller numbers of gates are refuted before: unread gates; gates one of whose
+inputs holds the other; orders and namings (`masksynth_solvers.discover.rows`).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from time import monotonic
 import numpy as np
 
 from masksynth.contracts import Contracts
+from masksynth_solvers.discover.cheapest_model import ENGINES, Effort
 from masksynth_solvers.discover.clauses import GATE, Term, add, both, choose, negate
-from masksynth_solvers.discover.engines import ENGINES, Effort
+from masksynth_solvers.discover.contract_symmetries import element_classes
 from masksynth_solvers.discover.places import contract_rows, lay_out
 from masksynth_solvers.discover.rows import order_neighbours, order_sources
-from masksynth_solvers.discover.symmetry import element_classes
 from masksynth_solvers.sparse.path_encoding import Formula
 
 
 def encode_gates(contracts: Contracts, gates: int) -> Formula:
-    """Return a formula of circuits with exactly so many gates, none of them superfluous.
+    """Return a formula of circuits with exactly this many gates, none of them superfluous.
 
     Examples
     --------
     >>> from masksynth.contracts.families import leave_one_out
-    >>> from masksynth_solvers.discover.engines import has_model
+    >>> from masksynth_solvers.discover.cheapest_model import has_model
     >>> [has_model(encode_gates(leave_one_out(n=4), gates)) for gates in (5, 6)]
     [False, True]
     """
@@ -131,11 +131,11 @@ class GateBound:
     Parameters
     ----------
     gates : int
-        Every circuit has at least so many.
+        Every circuit has at least this many.
     reads : int
-        Every structure has at least so many reads.
+        Every structure has at least this many reads.
     exact : bool
-        Whether a circuit with so many gates was found.
+        Whether a circuit with this many gates was found.
     seconds : tuple of float
         Time of the job of each smaller number of gates, and of this one if it was finished.
     """

@@ -9,8 +9,8 @@ import numpy as np
 
 from masksynth.mask.typing import BoolArray
 from masksynth_solvers.discover.clauses import Term, add, demand_greatest
+from masksynth_solvers.discover.contract_symmetries import element_classes, find_swaps
 from masksynth_solvers.discover.rows import order_neighbours, order_sources
-from masksynth_solvers.discover.symmetry import element_classes, find_swaps
 
 if TYPE_CHECKING:
     from masksynth_solvers.discover.hubs import Hubs

@@ -5,9 +5,9 @@ What is assumed, each step without loss, where a position that is only read cost
 
 1. *Acyclic.* Let m >= 2 positions reach each other; all have the closure S. Let u_1, .., u_a be those that are no
    blanks of targets; if there are none, let them be all m. Let u_1 read whatever any of the m read outside, u_i read
-   u_{i-1}, and the remaining blanks read u_a; whoever outside read one of the m reads u_a. The m had at least m reads
-   among them and have m - 1 now; u_a and the blanks have the closure S. A target predicted where an element of its need
-   is embedded moves to the last u_i that embeds one: this u_i has all of its need.
+   u_{i-1}, and the remaining blanks read u_a; each outer position that read one of the m reads u_a. The m had at least
+   m reads among them and have m - 1 now; u_a and the blanks have the closure S. A target predicted where an element of
+   its need is embedded moves to the last u_i that embeds one: this u_i has all of its need.
 2. *Every hub embeds one element.* A hub with empty closure is useless; any other may embed an element of its closure.
 3. *Raw hubs*, those that read nothing, come first, embed different elements (equal ones are alike), in their order.
 4. *A hub that reads is read twice or more, or predicts.* If only v reads g, let v read the keys of g and a raw hub of
@@ -34,7 +34,6 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Structure
-from masksynth_solvers.discover.charges import any_of
 from masksynth_solvers.discover.clauses import (
     EMBED,
     PLACE,
@@ -45,6 +44,7 @@ from masksynth_solvers.discover.clauses import (
     Prices,
     Term,
     add,
+    any_of,
     at_most_one,
     both,
     choose,
@@ -108,7 +108,7 @@ class Hubs:
 
 
 def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = True) -> Hubs:
-    """Encode the structures with one mask, safe at any depth, and so many hubs, of which so many are raw.
+    """Encode the structures with one mask, safe at any depth, a number of hubs, and how many of these are raw.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def encode_hubs(contracts: Contracts, hubs: int, raw: int, symmetries: bool = Tr
     Examples
     --------
     >>> from masksynth.contracts.families import leave_one_out
-    >>> from masksynth_solvers.discover.engines import has_model
+    >>> from masksynth_solvers.discover.cheapest_model import has_model
     >>> [has_model(encode_hubs(leave_one_out(n=3), 3, raw).formula) for raw in (2, 3)]
     [False, True]
     """
@@ -213,7 +213,7 @@ def _add_reads(model: Hubs) -> None:
 
 
 def _times(model: Hubs) -> int:
-    """Return how often one mask is charged."""
+    """Return how often the cost counts one mask."""
     weights = model.contracts.weights
     return 1 if weights.count == "structure" else model.contracts.layers or 1
 

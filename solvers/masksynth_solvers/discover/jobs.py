@@ -12,11 +12,13 @@ import numpy as np
 
 from masksynth.contracts import Contracts, Weights
 from masksynth.discover.measure import measure
+from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.structure import Structure, contexts, prune
 from masksynth.errors import MasksynthError, Unsupported
 from masksynth.posets.bit_rows import unpack
+from masksynth_solvers.discover.cheapest_model import ENGINES, Effort
 from masksynth_solvers.discover.clauses import READ, Prices
-from masksynth_solvers.discover.engines import ENGINES, Effort
+from masksynth_solvers.discover.demands import has_demands
 from masksynth_solvers.discover.hub_forms import separate_elements
 from masksynth_solvers.discover.hubs import Hubs, encode_hubs
 from masksynth_solvers.discover.layers import Layered, encode_layers
@@ -35,8 +37,8 @@ class Job:
     ----------
     contracts : Contracts
     size : int
-        With a number of layers: further positions (`masksynth_solvers.discover.places.lay_out`). For one mask at any
-        depth: hubs (`masksynth_solvers.discover.hubs`).
+        With a number of layers, or demands: further positions (`masksynth_solvers.discover.places.lay_out`). For one
+        mask at any depth: hubs (`masksynth_solvers.discover.hubs`).
     raw : int
         How many of the hubs are raw.
     most : int or None
@@ -54,15 +56,21 @@ class Job:
     @property
     def title(self) -> str:
         """What is asked, for tables and records."""
-        if self.contracts.layers is None:
-            return f"{self.size} hubs, {self.raw} raw"
-        return f"{self.size} further positions"
+        return f"{self.size} hubs, {self.raw} raw" if has_hubs(self.contracts) else f"{self.size} further positions"
 
     def encode(self) -> Layered | Hubs:
         """Return the formula of the structures of this size."""
-        if self.contracts.layers is None:
+        if has_hubs(self.contracts):
             return encode_hubs(self.contracts, self.size, self.raw)
         return encode_layers(self.contracts, self.size)
+
+
+def has_hubs(contracts: Contracts) -> bool:
+    """Return whether structures are searched by hubs: one mask at any depth, of which no more is demanded.
+
+    Demands are broken where hubs are brought into their normal form.
+    """
+    return contracts.layers is None and not has_demands(contracts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +98,7 @@ class JobResult:
 
 
 def run_job(job: Job, engine: str, effort: Effort) -> JobResult:
-    """Run a job by an engine of `masksynth_solvers.discover.engines`; a plain function for pools and clusters.
+    """Run a job by an engine of `masksynth_solvers.discover.cheapest_model`; a plain function for pools and clusters.
 
     Examples
     --------
@@ -165,7 +173,7 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
     >>> [(floor, job.title) for floor, job in list_jobs(contracts, 20, reads=10)]
     [(18, '4 hubs, 4 raw'), (19, '5 hubs, 3 raw'), (19, '5 hubs, 4 raw')]
     """
-    sizes = _hub_floors(contracts, reads) if contracts.layers is None else _layer_floors(contracts, reads)
+    sizes = _hub_floors(contracts, reads) if has_hubs(contracts) else _layer_floors(contracts, reads)
     jobs: list[tuple[int, Job]] = []
     for floors in islice(sizes, MOST_SIZES):
         if all(floor >= price for floor, *_ in floors):
@@ -178,21 +186,25 @@ def list_jobs(contracts: Contracts, price: int, reads: int = 0) -> list[tuple[in
 def _layer_floors(contracts: Contracts, reads: int) -> Iterator[list[tuple[int, int, int]]]:
     """Yield for each number of further positions a bound on prices, which grows.
 
-    A further position that nobody reads and that predicts nothing may go. Of the positions that embed one element,
+    A further position that is never read and that predicts nothing may go. Of the positions that embed one element,
     those that never read are alike, and one of them suffices, for readers and predictions; a blank that never reads
-    says nothing. So with x further positions, at least x beside the blanks of targets read something. By count
+    says nothing. So with x further positions, at least x beside the blanks of targets read something, less one for each
+    element that none needs but further positions may embed. By count
     ``structure`` each costs a position and a pair. By count ``layer`` it is live when it reads, so it is updated then;
     a blank with a need is updated in the last layer; and if all targets are queries, each needed element is read where
     it is embedded, from a position that is updated in that layer or not.
     """
     prices, asking, paid, tokens = _facts(contracts)
     layers = (contracts.layers or 1) if contracts.masks == "one" else 1
+    places = lay_out(contracts)
+    unneeded = len(places.elements) - len(places.tokens)
     for extra in count():
-        pairs = prices.pair * max(asking + extra, reads)
+        reading = asking + max(0, extra - unneeded)
+        pairs = prices.pair * max(reading, reads)
         if contracts.weights.count == "structure":
             floor = prices.position * (paid + extra) + pairs
         else:
-            floor = layers * (prices.position * (asking + extra) + min(prices.position, prices.kv) * tokens + pairs)
+            floor = layers * (prices.position * reading + min(prices.position, prices.kv) * tokens + pairs)
         yield [(floor, extra, 0)]
 
 
@@ -237,6 +249,8 @@ def _facts(contracts: Contracts) -> tuple[Prices, int, int, int]:
 def read_directly(contracts: Contracts) -> Structure:
     """Return the structure in which the blank of each target reads its need, raw, in the last layer.
 
+    Further reads and positions are added for demands.
+
     Examples
     --------
     >>> from masksynth.contracts.families import leave_one_out
@@ -252,4 +266,5 @@ def read_directly(contracts: Contracts) -> Structure:
     empty = reads_of([], places.size)
     tables = 1 if contracts.masks == "one" else contracts.layers or 1
     reads = (*[empty] * (tables - 1), full)
-    return Structure(np.array(places.element), reads, np.array(places.blank, np.int64), "read directly")
+    structure = Structure(np.array(places.element), reads, np.array(places.blank, np.int64), "read directly")
+    return meet_demands(structure, contracts)

@@ -8,8 +8,8 @@ Variables, by name
 4. ``embed q e``      a further position embeds e,
 5. ``context l q e``  e is in C_l(q); ``via l q k e``: by way of k,
 6. ``closure q e``    one mask: implied if e reaches q at any depth,
-7. ``live l q``, ``mixed l q``, ``update l q``, ``kept l q``  what a layer is charged for (`masksynth_solvers.discover.
-   charges`).
+7. ``live l q``, ``mixed l q``, ``update l q``, ``kept l q``  what the cost of a layer counts
+   (`masksynth_solvers.discover.layer_prices`).
 
 Clauses: context l q e iff context l-1 q e or some via l q k e, which is read l q k and context l-1 k e. A target has
 its need at layer L and nothing hidden there (one mask: in the closure, which is any set of facts closed under reads, so
@@ -18,9 +18,9 @@ it holds at any depth).
 What is left out, without loss
 
 - reads, in layer 1 of a mask per layer, of what embeds nothing: they bring nothing;
-- reads in the last layer by what predicts nothing: nobody sees them; further positions that nobody reads;
+- reads in the last layer by what predicts nothing: no position sees them; further positions that are never read;
 - contexts with an element that the only target of a position hides: at L, hence before;
-- of structures that differ by a symmetry, all but those whose word of reads is greatest (`symmetry`);
+- of structures that differ by a symmetry, all but those whose word of reads is greatest (`contract_symmetries`);
 - reads that bring nothing new or may wait (`masksynth_solvers.discover.layer_forms`).
 """
 
@@ -33,7 +33,6 @@ import numpy as np
 
 from masksynth.contracts import Contracts
 from masksynth.discover.structure import Structure
-from masksynth_solvers.discover.charges import charge_layers
 from masksynth_solvers.discover.clauses import (
     EMBED,
     PLACE,
@@ -49,10 +48,11 @@ from masksynth_solvers.discover.clauses import (
     demand_greatest,
     negate,
 )
-from masksynth_solvers.discover.demands import refuse_dear_keys, refuse_demands
+from masksynth_solvers.discover.contract_symmetries import find_swaps, move_positions
+from masksynth_solvers.discover.demands import add_demands, has_demands, refuse_dear_keys
 from masksynth_solvers.discover.layer_forms import add_forms
+from masksynth_solvers.discover.layer_prices import charge_layers
 from masksynth_solvers.discover.places import BLANK, FREE, Places, check_size, lay_out, reads_of
-from masksynth_solvers.discover.symmetry import find_swaps, move_positions
 from masksynth_solvers.sparse.path_encoding import Formula
 
 Table = dict[tuple[int, int, int], Term]
@@ -86,6 +86,12 @@ class Layered:
     context: Table
     place: dict[tuple[int, int], Term]
     used: list[Term]
+
+    @property
+    def times(self) -> int:
+        """How often what is charged for each row table is charged: one mask that is counted by layers, in each."""
+        is_each = self.contracts.masks == "one" and self.contracts.weights.count == "layer"
+        return (self.contracts.layers or 1) if is_each else 1
 
     def structure(self, chosen: set[Key], found_by: str) -> Structure:
         """Return the structure of a model, given the keys of its chosen variables."""
@@ -132,12 +138,12 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
     >>> sum(key[0] == READ for key in layered.formula.edges)
     6
     """
-    assert contracts.layers is not None
-    refuse_demands(contracts)
     refuse_dear_keys(contracts)
     places = lay_out(contracts, extra)
-    check_size(places.size, contracts.layers, len(places.tokens))
-    layered = Layered(contracts, places, contracts.layers, 0, Formula(), {}, {}, {}, [])
+    # One mask at any depth: contexts change in less than N layers, and w ways may wait for one another.
+    depth = contracts.layers or places.size + contracts.demand.bandwidth
+    check_size(places.size, depth, len(places.elements))
+    layered = Layered(contracts, places, depth, 0, Formula(), {}, {}, {}, [])
     _add_positions(layered)
     _add_reads(layered)
     for layer in range(1, layered.depth + 1):
@@ -146,6 +152,8 @@ def encode_layers(contracts: Contracts, extra: int = 0, symmetries: bool = True)
         _add_target(layered, target)
     if contracts.masks == "one":
         _add_closure(layered)
+    if has_demands(contracts):
+        add_demands(layered)
     layered.offset = charge_layers(layered)
     if symmetries:
         add_forms(layered)
@@ -161,7 +169,7 @@ def _add_positions(layered: Layered) -> None:
     layered.used = [True if paid else choose(formula, USED, q, price=price) for q, paid in enumerate(places.paid)]
     for q, embedded in enumerate(places.element):
         if embedded == FREE:
-            options = {e: choose(formula, EMBED, q, e) for e in places.tokens}
+            options = {e: choose(formula, EMBED, q, e) for e in places.elements}
             at_most_one(formula, list(options.values()))
             layered.context |= {(0, q, e): literal for e, literal in options.items()}
             for literal in options.values():
@@ -181,10 +189,8 @@ def _add_positions(layered: Layered) -> None:
 def _add_reads(layered: Layered) -> None:
     """Add the reads that may be of use, priced by the pair."""
     places, formula, depth = layered.places, layered.formula, layered.depth
-    price = Prices.of(layered.contracts.weights).pair
+    price = Prices.of(layered.contracts.weights).pair * layered.times
     one = layered.contracts.masks == "one"
-    if one and layered.contracts.weights.count == "layer":
-        price *= depth
     predicting = {q for _, q in layered.place}
     hidden = [places.hidden_at(q) for q in range(places.size)]
     for layer in [1] if one else range(1, depth + 1):
@@ -211,7 +217,7 @@ def _add_layer(layered: Layered, layer: int) -> None:
     for q in range(places.size):
         keys = [k for k in range(places.size) if (layer, q, k) in layered.read]
         hidden = places.hidden_at(q)
-        for e in places.tokens:
+        for e in places.elements:
             before = context.get((layer - 1, q, e), False)
             sources = [(k, context[layer - 1, k, e]) for k in keys if (layer - 1, k, e) in context]
             if e in hidden:
@@ -239,7 +245,7 @@ def _add_target(layered: Layered, target: int) -> None:
         for e in np.flatnonzero(places.hide[target]).tolist():
             add(formula, elsewhere, negate(layered.context.get((depth, q, e), False)))
         if places.element[q] == FREE:
-            needed = [layered.context[0, q, e] for e in places.tokens if places.need[target, e]]
+            needed = [layered.context[0, q, e] for e in places.elements if places.need[target, e]]
             add(formula, elsewhere, *needed)
 
 
@@ -249,15 +255,15 @@ def _add_closure(layered: Layered) -> None:
     closure: dict[tuple[int, int], Term] = {}
     for q in range(places.size):
         hidden = places.hidden_at(q)
-        for e in places.tokens:
+        for e in places.elements:
             embedded = layered.context.get((0, q, e), False)
             closure[q, e] = embedded is True or (e not in hidden and formula.new("closure", q, e))
             add(formula, negate(embedded), closure[q, e])
     for (layer, q, k), literal in layered.read.items():
-        for e in places.tokens if layer == 1 else ():
+        for e in places.elements if layer == 1 else ():
             add(formula, negate(literal), negate(closure[k, e]), closure[q, e])
     for (t, q), here in layered.place.items():
-        for e in places.tokens:
+        for e in places.elements:
             if places.hide[t, e]:
                 add(formula, negate(here), negate(closure[q, e]))
 
@@ -274,7 +280,7 @@ def _break_symmetries(layered: Layered) -> None:
     for a, b in pairwise(free):
         moves.append([b if q == a else a if q == b else q for q in range(places.size)])
     word = [(key, variable) for key, variable in formula.edges.items() if key[0] == READ]
-    for number, move in enumerate(moves):
+    for number, move in enumerate(move for move in moves if move != sorted(move)):
         pairs: list[tuple[Term, Term]] = [
             (variable, formula.edges.get((READ, layer, move[q], move[k]), False)) for (_, layer, q, k), variable in word
         ]

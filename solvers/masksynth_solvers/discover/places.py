@@ -33,6 +33,8 @@ class Places:
         Positions at which each target may be predicted.
     blank : tuple of int
         The blank that is named after each target.
+    elements : tuple of int
+        Elements that positions may embed: those that are needed, or all if states must hold further ones.
     """
 
     need: BoolArray
@@ -41,6 +43,7 @@ class Places:
     paid: tuple[bool, ...]
     candidates: tuple[tuple[int, ...], ...]
     blank: tuple[int, ...]
+    elements: tuple[int, ...]
 
     @property
     def size(self) -> int:
@@ -62,15 +65,16 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
     """Return the positions of structures with exactly ``extra`` further positions.
 
     Every element that some target needs is embedded somewhere, and an element that none needs nowhere: without it,
-    contexts shrink by what nobody needs. Each target has a blank of its own, or shares one of its position id; it is
-    then named after the first target there, those with placement ``query`` before others. A target with placement
-    ``any`` may be predicted where an element of its need is embedded.
+    contexts shrink by what no target needs; but a demand ``mixed`` counts it, and further positions then may embed it.
+    Each target has a blank of its own, or shares one of its position id; it is then named after the first target there,
+    those with placement ``query`` before others. A target with placement ``any`` may be predicted where an element of
+    its need is embedded.
 
     Parameters
     ----------
     contracts : Contracts
     extra : int
-        Number of further positions, each of which embeds any element or nothing. Positions that nobody reads and that
+        Number of further positions, each of which embeds any element or nothing. Positions that are never read and that
         predict nothing are never worth having, so each is read.
 
     Examples
@@ -97,7 +101,8 @@ def lay_out(contracts: Contracts, extra: int = 0) -> Places:
         paid.append(query[t] and groups[t] not in opened)
         opened |= {groups[t]} if query[t] else set()
     blank = tuple(len(tokens) + t for t in targets)
-    return Places(need, hide, element, (*paid, *[True] * extra), tuple(candidates), blank)
+    elements = range(contracts.elements.count) if contracts.demand.mixed else tokens
+    return Places(need, hide, element, (*paid, *[True] * extra), tuple(candidates), blank, tuple(elements))
 
 
 def reads_of(pairs: Sequence[tuple[int, int]], size: int) -> Reads:

@@ -38,7 +38,7 @@ class TwoLayers:
     reads : int
         The least reads of a family that was looked at, or of no family: n (n - 1).
     family : tuple of int
-        A family with so many.
+        A family with this many.
     families : int
         Families that were looked at, one for each class under renaming, the empty one included.
     """
@@ -78,14 +78,14 @@ def least_reads(n: int, most: int) -> TwoLayers:
 
 
 def encode_families(n: int, sets: int) -> Formula:
-    """Return a formula of families of so many sets; the weight of a model is its reads and the number of sets.
+    """Return a formula of families of this many sets; the weight of a model is its reads and the number of sets.
 
     Sets and elements can be exchanged, so of all orders of both the one whose table of members is greatest, row by
     row, is kept: no exchange of neighbours makes it greater. Each set is read twice or more.
 
     Examples
     --------
-    >>> from masksynth_solvers.discover.engines import Effort, by_maxsat
+    >>> from masksynth_solvers.discover.cheapest_model import Effort, by_maxsat
     >>> [by_maxsat(encode_families(4, sets), None, Effort()).price - sets for sets in range(4)]
     [12, 11, 10, 11]
     """

@@ -9,7 +9,7 @@ from masksynth.sparse import Component, Edge, SparseProblem
 from masksynth.sparse.engines import engine
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.path_encoding import Formula, encode, encode_layers
-from masksynth_solvers.sparse.symmetry import add_swaps, find_swaps
+from masksynth_solvers.sparse.symmetry_breaking import add_swaps, find_swaps
 from masksynth_solvers.sparse.windowed import WindowedDescent
 
 

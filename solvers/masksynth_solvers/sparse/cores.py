@@ -16,7 +16,7 @@ from masksynth.sparse.engines import Standing
 from masksynth_solvers.encoding import OutOfTime
 from masksynth_solvers.interruptible import run, run_in_thread
 from masksynth_solvers.sparse.path_encoding import Formula
-from masksynth_solvers.sparse.symmetry import make_greatest
+from masksynth_solvers.sparse.symmetry_breaking import make_greatest
 
 
 class Cores:

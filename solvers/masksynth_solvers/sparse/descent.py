@@ -14,7 +14,8 @@ from typing import Any
 from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_stoppable
 from masksynth_solvers.sparse.conflict_budget import CONFLICTS, ConflictBudget
-from masksynth_solvers.sparse.path_encoding import Formula, at_most
+from masksynth_solvers.sparse.path_encoding import Formula
+from masksynth_solvers.sparse.totalizer import at_most
 
 CLAUSES = 400_000
 """Clauses that are built per unit of effort."""

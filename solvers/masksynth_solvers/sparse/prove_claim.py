@@ -19,9 +19,10 @@ from masksynth.files import write_to_disk
 from masksynth.sparse.reduce import Component
 from masksynth.sparse.sparse_problem import Edge
 from masksynth_solvers.sparse.branch import branch_tree, lp_bound
-from masksynth_solvers.sparse.nested import Lemma
-from masksynth_solvers.sparse.path_encoding import Formula, at_most, encode
+from masksynth_solvers.sparse.path_encoding import Formula, encode
 from masksynth_solvers.sparse.refute import HAS_MODEL, REFUTED
+from masksynth_solvers.sparse.russian_dolls import Lemma
+from masksynth_solvers.sparse.totalizer import at_most
 from masksynth_solvers.sparse.write_lemmas import Lemmas, highest_bounds
 
 ALONE = 2.0

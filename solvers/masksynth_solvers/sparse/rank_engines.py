@@ -9,12 +9,12 @@ import numpy as np
 from masksynth.posets import Relation
 from masksynth.sparse import positions_between
 from masksynth_solvers.sparse.component_task import ComponentTask
-from masksynth_solvers.sparse.symmetry import is_symmetric
+from masksynth_solvers.sparse.symmetry_breaking import is_symmetric
 
 TALL = 0.9
 """A component is tall if this part of its positions lies on one chain ..."""
 LONG = 18
-"""... of at least so many positions."""
+"""... of at least this many positions."""
 
 
 def rank_engines(task: ComponentTask, names: Sequence[str], swaps: int = 0) -> list[str]:

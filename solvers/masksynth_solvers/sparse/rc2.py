@@ -14,7 +14,7 @@ from masksynth.sparse.engines import Standing
 from masksynth_solvers.interruptible import run_in_thread, run_stoppable
 from masksynth_solvers.sparse.conflict_budget import ConflictBudget
 from masksynth_solvers.sparse.path_encoding import Formula
-from masksynth_solvers.sparse.symmetry import is_symmetric
+from masksynth_solvers.sparse.symmetry_breaking import is_symmetric
 
 CONFLICTS = 24_000
 """Conflicts per unit of effort: no totalizer of the total weight slows the solver down, as it does in ``sat``."""

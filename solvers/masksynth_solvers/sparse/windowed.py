@@ -11,8 +11,8 @@ from masksynth.sparse.engines import Engine, Standing
 from masksynth_solvers.sparse.branch import lp_bound
 from masksynth_solvers.sparse.budget import Budget
 from masksynth_solvers.sparse.descent import Descent
-from masksynth_solvers.sparse.nested import LEAST, select_windows, solve_in_steps
 from masksynth_solvers.sparse.path_encoding import Formula, encode
+from masksynth_solvers.sparse.russian_dolls import LEAST, select_windows, solve_in_steps
 
 ALONE = 1.0
 """Effort before the bounds of intervals and windows are computed, and for each interval."""

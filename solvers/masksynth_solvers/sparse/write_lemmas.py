@@ -12,8 +12,8 @@ from typing import Any
 
 from masksynth.sparse import Component, Edge, SparseProblem, positions_between
 from masksynth_solvers.sparse.budget import Budget
-from masksynth_solvers.sparse.nested import Lemma, Solved, canonical_form, select_windows, solve_windows
 from masksynth_solvers.sparse.path_encoding import Window
+from masksynth_solvers.sparse.russian_dolls import Lemma, Solved, canonical_form, select_windows, solve_windows
 
 WINDOW_LIMIT = 12
 """Maximum number of windows of a proof (highest bounds first): more shorten the search but lengthen the proof."""

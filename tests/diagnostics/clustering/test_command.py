@@ -62,7 +62,7 @@ def test_json_is_the_record_and_the_same_twice():
     own = diagnose(causal_mask(12), dim=2, seeds=2, time=5.0)
     assert found == json.loads(json.dumps({"diagnosis": "clustering", "subject": "causal 12", **own.record()}))
     assert {one["name"]: f"{one['status']} ({one['source']}): {one['claim']}" for one in found["statements"]} == {
-        name: text.replace("theorem:", "theorem ():") for name, text in found["meaning"].items()
+        name: text.replace("theorem:", "theorem (docs/clustering.md):") for name, text in found["meaning"].items()
     }
     assert found["times"][0] == 0
     assert found["times"][-1] == 5

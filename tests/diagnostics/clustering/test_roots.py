@@ -202,6 +202,10 @@ def test_given_points_need_not_lie_in_a_hemisphere():
     """Few random points do, with probability 1; two opposite ones that a user gives do not."""
     x = np.array([[[1.0, 0, 0], [-1, 0, 0]], [[1, 0, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 0]]])
     assert starts_in_hemispheres(x, np.arange(2)).tolist() == [False, True, True]
+    turn = np.linspace(0, 6, 300)[:, None] + [0, 1, np.pi]  # the widest gap is pi, give or take rounding
+    on_circle = np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+    assert not starts_in_hemispheres(on_circle, np.arange(3)).any()
+    assert not starts_in_hemispheres(on_circle, np.array([0, 2])).any()
 
 
 def test_too_many_programs_are_not_solved():

@@ -18,7 +18,8 @@ from masksynth.diagnostics.clustering import (
     trajectories,
     weights,
 )
-from masksynth.diagnostics.clustering.statements import MEANING, STATUSES, multiple_of_identity
+from masksynth.diagnostics.clustering.statements import MEANING, STATUSES
+from masksynth.diagnostics.clustering.weight_laws import multiple_of_identity
 from masksynth.mask import Mask
 
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
@@ -76,16 +77,55 @@ def test_published_theorems_are_called_theorems():
 
 
 def test_positions_above_a_symmetric_root_follow_it():
-    """Prefix-LM and image blocks: theorem B with a class for a root; cycles above are only conjectured."""
+    """Prefix-LM and image blocks: theorem B with a class for a root; with cycles above it is open."""
     rows = np.tri(9, dtype=bool)
     rows[:5, :5] = True
     assert known(Mask.from_dense(rows), 3) == known(Mask.from_dense(rows), 2) == {("complete class", "theorem")}
     rows[7, 8] = True
-    assert ("one class, cycles above", "conjecture") in known(Mask.from_dense(rows), 3)
+    assert ("one class, cycles above", "open") in known(Mask.from_dense(rows), 3)
     rows[7, 8] = False
     x = starts(6, 9, 3, seed=5)
     end = trajectories(Mask.from_dense(rows), x, [150.0])[:, 0]
     assert np.abs(end - end[:, :1]).max() < 1e-4
+
+
+def zigzag():
+    """Return a mask of 60 positions and its rotating state's start at a height of 22.5 degrees.
+
+    Ten pairs of positions at the angles of a pentagon, five above and five below the equator: each sees the pair that
+    follows on the other side and one position of the pole on its own side, which is 20 that see each other and one of
+    each pair there.
+    """
+    rows, height = np.zeros((60, 60), bool), np.radians(22.5)
+    for place in range(10):
+        rows[2 * place : 2 * place + 2, [2 * ((place + 1) % 10), 2 * ((place + 1) % 10) + 1]] = True
+        pole = 20 + 20 * (place % 2)
+        rows[2 * place : 2 * place + 2, pole] = rows[pole : pole + 20, pole : pole + 20] = True
+        rows[pole : pole + 20, 2 * place] = True
+    turn = 2 * np.pi * (-2 * np.arange(10)) / 10  # the next pair follows by 72 degrees, backwards
+    side = np.where(np.arange(10) % 2, -1.0, 1.0)
+    ring = np.stack([np.cos(height) * np.cos(turn), np.cos(height) * np.sin(turn), side * np.sin(height)], axis=1)
+    poles = np.repeat([[0, 0, 1.0], [0, 0, -1]], 20, axis=0)
+    return rows, np.vstack([np.repeat(ring, 2, axis=0), poles])
+
+
+@pytest.mark.parametrize("score", [0.0, 0.05])
+def test_one_class_need_not_gather_on_the_sphere(score):
+    """C: a strongly connected mask, d = 3, scores s >= 0: a rotating state of three dimensions attracts."""
+    rows, x = zigzag()
+    noise = 0.01 * np.random.default_rng(1).standard_normal((3, 60, 3))
+    query = score * np.eye(3)
+    times = [700.0, 701.0]
+    end = trajectories(Mask.from_dense(rows), x + noise, times, query=query)
+    products = end @ end.transpose(0, 1, 3, 2)
+    assert np.abs(products - products[0, 0]).max() < 0.01  # one state, up to a rotation, that stays
+    assert products.min() < -0.99
+    assert (np.linalg.norm(end[:, 1, :20] - end[:, 0, :20], axis=-1) > 0.5).all()
+    assert np.linalg.matrix_rank(end[0, 0], tol=0.5) == 3
+    assert known(Mask.from_dense(rows), 3, Setting(query=query)) == {("one class", "open")}
+    above = np.pad(rows, (0, 2))
+    above[60:, 60:], above[60:, 0] = True, True
+    assert known(Mask.from_dense(above), 3) == {("one class", "open"), ("one class, cycles above", "open")}
 
 
 def test_few_positions_gather_under_any_scores():
@@ -105,11 +145,14 @@ def test_only_a_positive_multiple_of_the_identity_keeps_theorems():
     assert multiple_of_identity(small) is None
     assert multiple_of_identity(1e-13 * np.eye(3)) == pytest.approx(1e-13)
     assert multiple_of_identity(np.zeros((2, 2))) == 0
-    assert ("chain", "theorem") not in known(causal_mask(4), 3, Setting(value=small))
-    for value, certainty in ((2 * np.eye(3), "theorem"), (-np.eye(3), "open"), (np.diag([3.0, 2, 1]), "conjecture")):
+    assert "4.1" not in statement("chain", 3, law_of(1.0, weights(3, value=small))).source
+    for value, certainty in ((2 * np.eye(3), "theorem"), (-np.eye(3), "open"), (np.diag([3.0, 2, 1]), "theorem")):
         assert ("chain", certainty) in known(causal_mask(4), 3, Setting(value=value))
-    turning = np.array([[1.0, -1], [1, 1]])
-    assert known(causal_mask(3), 2, Setting(value=turning)) == {("fixed", "theorem"), ("chain", "open")}
+    for turning, certainty in (([[1.0, -1], [1, 1]], "theorem"), ([[0.0, -1], [1, 0]], "open")):
+        assert known(causal_mask(3), 2, Setting(value=np.array(turning))) == {
+            ("fixed", "theorem"),
+            ("chain", certainty),
+        }
 
 
 def test_every_status_has_a_meaning_in_every_setting():

@@ -7,9 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from masksynth.diagnostics.hierarchy import lists_of_tree, module_tree, sight_of
+from masksynth.diagnostics.hierarchy import lists_of_tree, module_tree, packed_tree, sight_of, tree_of_mask
+from masksynth.diagnostics.hierarchy.neighbour_runs import tree_of_runs
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
+from masksynth.pack import pack_batches
 from masksynth.posets import Poset
 
 
@@ -67,3 +69,58 @@ def test_refusals():
         module_tree(Mask.from_dense(np.ones((2, 3, 3), bool)))
     with pytest.raises(Unsupported, match="2,048"):
         module_tree(Mask.from_intervals([[[(0, 3000)]] * 3000]))
+
+
+def random_mask(random, kind, size):
+    """Return pairs at random, documents, blocks of neighbours, or classes of positions that lie anywhere."""
+    if kind == 0:
+        return random.random((size, size)) < random.choice([0.05, 0.5, 0.95])
+    place = random.integers(0, 4, size)
+    block = random.random((4, 4)) < 0.5
+    place = place if kind == 3 else np.sort(place)
+    same = place[:, None] == place
+    return (
+        np.tri(size, dtype=bool) & same
+        if kind == 1
+        else np.where(same, np.tri(size, dtype=bool), block[place][:, place])
+    )
+
+
+def test_runs_of_twins_lose_no_block():
+    random = np.random.default_rng(12)
+    for trial in range(80):
+        mask = Mask.from_dense(random_mask(random, trial % 4, int(random.integers(1, 25))))
+        for most in (None, 2, 3):
+            tree = tree_of_runs(mask, () if most is None else (most,) * 5, most)
+            assert tree.size == mask.size
+            assert sight_of(tree, included=True, mask=mask).lost == 0
+
+
+def test_large_masks_have_a_tree_of_runs():
+    documents = [[[(row // 500 * 500, row + 1)] for row in range(5000)]]
+    tree = tree_of_mask(Mask.from_intervals(documents), most=16)
+    assert (tree.size, tree.largest) == (5000, 16)
+    assert sight_of(tree, included=True, mask=Mask.from_intervals(documents)).lost == 0
+    window = Mask.from_intervals([[[(max(0, row - 9), row + 1)] for row in range(2100)]])
+    with pytest.raises(Unsupported, match="2,100 runs of positions: modules are found up to 2,048"):
+        tree_of_mask(window)
+
+
+def test_a_batch_of_samples_with_segments_loses_no_block():
+    samples = [
+        {
+            "input_ids": [1, 2, 3, 4, 5, 6, 7, 8, *ends],
+            "labels": [-100] * 9 + ends[1:],
+            "segments": [
+                {"length": 5, "position": 0},
+                {"length": 3, "position": 0},
+                {"length": len(ends), "sees": sees},
+            ],
+        }
+        for ends, sees in (([9, 10, 11], [0, 1]), ([12, 13], [1]), ([14, 15, 16], [0]))
+    ]
+    (batch,) = pack_batches(samples, max_length=100)
+    tree = packed_tree(batch)
+    found = sight_of(tree, included=True, mask=batch.mask)
+    assert (tree.size, found.lost) == (batch.positions, 0)
+    assert packed_tree(batch, branching=(2,)).families > tree.families

@@ -254,22 +254,9 @@ def test_bad_input_gets_one_line(tmp_path, monkeypatch, arguments, said):
 
 def test_the_degenerate_case_is_said_and_the_whole_thing_runs_as_a_process(tmp_path):
     (tmp_path / "tree.json").write_text("[[0, 1], [2, 3], [4, 5]]")
+    command = [sys.executable, "-m", "masksynth", "diagnose", "hierarchy", str(tmp_path / "tree.json")]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "masksynth",
-            "diagnose",
-            "hierarchy",
-            str(tmp_path / "tree.json"),
-            "--causal",
-            "--self",
-            "excluded",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+        [*command, "--causal", "--self", "excluded"], capture_output=True, text=True, timeout=60, check=True
     )
     assert "degenerate: 4 families with a child that has nothing" in done.stdout
     assert "empty: 2 rows with nothing to attend to (0, 1)" in done.stdout
@@ -281,7 +268,7 @@ def test_a_mask_with_more_tables_is_refused(tmp_path):
     np.save(tmp_path / "two.npy", np.ones((2, 4, 4), bool))
     found = command(tmp_path / "two.npy")
     assert found.exit_code == 2
-    assert "expected a mask of one table, got 2" in found.output
+    assert "2 masks, one for each layer, have a tree each; give --layer" in found.output
     assert Mask.from_dense(np.ones((2, 4, 4), bool)).tables == 2
 
 

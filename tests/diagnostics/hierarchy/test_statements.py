@@ -21,7 +21,9 @@ from masksynth.diagnostics.hierarchy import (
 )
 from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
 from masksynth.diagnostics.hierarchy.record_text import format_hierarchy
+from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
+from masksynth.merge import merge
 from masksynth.tasks.instance_files import dumps
 
 CAUSAL = Mask.from_dense(np.tri(6, dtype=bool))
@@ -98,3 +100,25 @@ def test_a_family_has_the_tree_of_its_documents_turns_and_images(instance, neste
     assert CliRunner().invoke(main, ["diagnose", "hierarchy", "-", "--json"], input=dumps(instance)).exit_code == 0
     refused = CliRunner().invoke(main, [*command, "--length", "3"])
     assert "--length has no effect" in refused.output + str(refused.exception)
+
+
+@pytest.mark.parametrize("family", catalog.FAMILIES)
+def test_every_family_has_a_tree_that_loses_nothing(family):
+    instance = catalog.FAMILIES[family]()
+    for layer in range(merge(instance).mask.tables):
+        for most in (None, 2):
+            tree, mask = family_tree(instance, most, layer=layer)
+            assert sight_of(tree, included=True, mask=mask).lost == 0
+
+
+def test_layers_with_masks_of_their_own_are_named(tmp_path):
+    instance = catalog.local_global()
+    with pytest.raises(InvalidInstance, match="3 masks, one for each layer"):
+        family_tree(instance)
+    pairs = [family_tree(instance, layer=layer).mask.pairs for layer in range(3)]
+    command = ["diagnose", "hierarchy", "-", "--json"]
+    for layer, count in enumerate(pairs):
+        done = CliRunner().invoke(main, [*command, "--layer", str(layer)], input=dumps(instance))
+        assert (json.loads(done.stdout)["mask_pairs"], json.loads(done.stdout)["lost_pairs"]) == (count, 0)
+    assert "give --layer" in CliRunner().invoke(main, command, input=dumps(instance)).output
+    assert len(set(pairs)) > 1

@@ -15,7 +15,6 @@ from masksynth.diagnostics.hierarchy.torch_attention import (
     plan_of,
     prefix_attention,
 )
-from masksynth.diagnostics.hierarchy.torch_decoding import Decoder
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.test_torch import pruned
@@ -87,12 +86,12 @@ def test_grouped_keys_share_the_trees_of_their_samples():
         assert (found - want).abs().max() < 1e-14
 
 
-def last_rows(tree, q, k, v, keep, eps=None):
+def last_rows(tree, q, k, v, keep, eps=None, allowed=True):
     """Row i of the explicit causal matrix on the tree of the real positions up to i."""
     result = np.zeros((tree.size, v.shape[1]))
     for place in np.flatnonzero(keep):
         until = keep & (np.arange(tree.size) <= place)
-        result[place] = whole(tree, q, k, v, until, True, np.tri(tree.size, dtype=bool), eps)[place]
+        result[place] = whole(tree, q, k, v, until, True, np.tri(tree.size, dtype=bool) & allowed, eps)[place]
     return result
 
 
@@ -110,6 +109,37 @@ def test_prefix_attention_is_the_last_row_on_each_tree_cut_off():
             want = last_rows(trees[sample], *parts, keep[sample, :size])
             assert np.abs(found[sample, 0, :size] - want).max() < 1e-12
             assert (found[sample, 0, size:] == 0).all()
+
+
+def masked_batch(random, trial):
+    """Return trees of samples with padding on both sides, a mask for each, their first positions, and q, k, v."""
+    sizes, start = random.integers(1, 11, 3), random.integers(0, 3, 3)
+    trees = [random_tree(random, int(size), ordered=True) for size in sizes]
+    length = int((sizes + start).max()) + trial % 2
+    masks = random.random((3, length, length)) < (0.6, 0.9)[trial % 2]
+    if trial % 3 == 0:  # documents
+        document = np.sort(random.integers(0, 3, (3, length)), axis=1)
+        masks = document[:, :, None] == document[:, None, :]
+    return trees, masks, start, drawn(random, trees, length)
+
+
+def test_prefixes_have_masks_and_padding_on_both_sides():
+    random = np.random.default_rng(10)
+    for trial in range(12):
+        trees, masks, start, (q, k, v) = masked_batch(random, trial)
+        plan = plan_of(trees, mask=torch.tensor(masks), length=q.shape[2], start=start.tolist())
+        found = prefix_attention(plan, *map(torch.tensor, (q, k, v))).numpy()
+        tied = hierarchical_attention(plan, *map(torch.tensor, (q, k, v)), included=True).numpy()
+        for sample, (tree, begin) in enumerate(zip(trees, start, strict=True)):
+            at, keep = slice(begin, begin + tree.size), np.ones(tree.size, bool)
+            allowed = masks[sample, at, at]
+            for head in range(2):
+                parts = [table[sample, head, at] for table in (q, k, v)]
+                want = last_rows(tree, *parts, keep, allowed=allowed)
+                assert np.abs(found[sample, head, at] - want).max() < 1e-12
+                assert np.abs(tied[sample, head, at] - whole(tree, *parts, keep, True, allowed)).max() < 1e-12
+            outside = np.delete(found[sample], np.r_[at], axis=1)
+            assert (outside == 0).all()
 
 
 def test_embeddings_enter_prefixes_as_they_enter_whole_trees():
@@ -168,62 +198,16 @@ def test_what_does_not_fit_is_refused():
             "family of 4",
         ),
         (lambda: plan_of(two, mask=torch.ones(3, 3, dtype=torch.bool)), "over 4 positions"),
-        (lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x), "takes no masks"),
+        (
+            lambda: prefix_attention(plan_of(two, mask=torch.ones(4, 4) > 0), x, x, x, padding=torch.ones(2, 4) < 0),
+            "padding inside a tree with a mask",
+        ),
+        (lambda: plan_of(two, start=[1]), "expected 2 first positions"),
+        (lambda: plan_of(two, length=5, start=[0, 2]), "tree 1 has 4 positions from position 2, expected 5"),
         (lambda: prefix_attention([tree_of_lists([1, 0, 2, 3])] * 2, x, x, x), "order"),
     ):
         with pytest.raises(InvalidInstance, match=said):
             call()
-
-
-def test_a_decoder_computes_the_same_rows_from_a_small_cache():
-    random = np.random.default_rng(9)
-    for trial in range(8):
-        tree = random_tree(random, 12, ordered=True) if trial else windows(60, (3, 2))
-        q, k, v = map(torch.tensor, drawn(random, [tree, tree], tree.size, heads=2))
-        want = prefix_attention(tree, q, k[:, :1], v[:, :1], scale=0.7)
-        decoder = Decoder(tree, scale=0.7)
-        for place in range(tree.size):
-            row = decoder.step(q[:, :, place], k[:, :1, place], v[:, :1, place])
-            assert (row - want[:, :, place]).abs().max() < 1e-12
-            assert decoder.entries <= tree.largest * tree.depth
-        with pytest.raises(InvalidInstance, match="larger one"):
-            decoder.step(q[:, :, 0], k[:, :, 0], v[:, :, 0])
-    # the decoder of a longer text computes the same first rows
-    q, k, v = map(torch.tensor, drawn(random, [0], 20))
-    rows = [Decoder(windows(size, (3, 2))) for size in (20, 200)]
-    for place in range(20):
-        one, other = (each.step(q[:, :, place], k[:, :, place], v[:, :, place]) for each in rows)
-        assert (one - other).abs().max() < 1e-14
-    with pytest.raises(InvalidInstance, match="order"):
-        Decoder(tree_of_lists([1, 0]))
-    with pytest.raises(InvalidInstance, match="expected Tree, got list"):
-        Decoder([windows(4, (2,))])
-
-
-def test_a_decoder_refuses_what_does_not_fit():
-    x = torch.ones(1, 4, 8)
-    for q, k, v, fact in (
-        (x, x[..., :3], x, "expected q"),
-        (x, x[0, 0], x, "expected q"),
-        (x, x, x[0, 0], "expected q"),
-        (x, x, x[:, :1], "expected q"),  # one head of values for four of keys
-        (x, torch.ones(2, 4, 8), torch.ones(2, 4, 8), "expected q"),
-        (torch.tensor(1.0), x, x, "expected q"),
-        (x, x[:, :3], x[:, :3], "4 query heads cannot share 3 key heads"),
-        (x, x[:, :0], x[:, :0], "cannot share 0"),
-        (x.long(), x, x, "floating-point"),
-    ):
-        with pytest.raises(InvalidInstance, match=fact):
-            Decoder(windows(4, (2,))).step(q, k, v)
-    decoder = Decoder(windows(4, (2,)))
-    decoder.step(x, x, x)
-    for other in (x[..., :3], torch.ones(2, 4, 8)):  # another batch would be broadcast
-        with pytest.raises(InvalidInstance, match="earlier positions"):
-            decoder.step(other, other, other)
-    assert torch.equal(decoder.step(x, x, x), x)  # a refused step changes nothing
-    for attention in (hierarchical_attention, prefix_attention):
-        with pytest.raises(InvalidInstance, match=r"floating-point numbers, got torch\.int64"):
-            attention(windows(4, (2,)), *[torch.ones(1, 1, 4, 8, dtype=torch.int64)] * 3)
 
 
 def test_a_causal_layer_trains_without_seeing_the_next_token():

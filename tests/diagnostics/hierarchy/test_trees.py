@@ -9,6 +9,7 @@ import pytest
 
 from masksynth.diagnostics.hierarchy import (
     Tree,
+    grid_windows,
     lists_of_tree,
     packed_tree,
     read_tree,
@@ -180,3 +181,24 @@ def test_a_packed_batch_has_prompts_answers_and_tokens():
 def test_branchings_that_are_none_are_refused_in_one_line(branching):
     with pytest.raises(InvalidInstance, match="branching"):
         windows(5, branching)
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(1, 1, 2), (5, 3, 2), (8, 8, 2), (7, 20, 3), (1, 9, 2)])
+def test_squares_of_a_grid_have_the_pixels_of_one_square(height, width, side):
+    tree = grid_windows(height, width, side)
+    assert sorted(tree.order.tolist()) == list(range(height * width))
+    bottom = tree.depth
+    for node in range(tree.nodes):
+        level = int(np.searchsorted(tree.level_offset, node, side="right")) - 1
+        below = tree.order[tree.first[node] : tree.first[node] + tree.count[node]]
+        edge = side ** (bottom - level)
+        corners = {(int(pixel) // width // edge, int(pixel) % width // edge) for pixel in below}
+        assert len(corners) == 1
+        (row, column), whole = corners.pop(), edge
+        assert len(below) == min(whole, height - row * whole) * min(whole, width - column * whole)
+
+
+@pytest.mark.parametrize("wrong", [(0, 3, 2), (3, 0, 2), (3, 3, 1), (True, 3, 2), (2.0, 3, 2)])
+def test_grids_that_are_none_are_refused(wrong):
+    with pytest.raises(InvalidInstance, match="expected an integer of at least"):
+        grid_windows(*wrong)

@@ -337,3 +337,78 @@ def test_arrays_in_an_npz_by_the_same_names(tmp_path):
     arrays = {f"layer.{name}.weight": rng.normal(size=(6, 6)) for name in ("query", "key")}
     np.savez(tmp_path / "weights.npz", **arrays)
     assert diagnose_weights(tmp_path / "weights.npz").symmetry == diagnose_weights(arrays).symmetry
+
+
+@pytest.mark.parametrize(
+    "name", ["../other/model.safetensors", "/etc/passwd", "a/../../model.safetensors", "C:\\model", "."]
+)
+def test_an_index_does_not_lead_out_of_its_folder(name, tmp_path):
+    (tmp_path / "other").mkdir()
+    save_file({f"layer.{part}.weight": torch.eye(4) for part in ("query", "key")}, tmp_path / "other/model.safetensors")
+    (tmp_path / "model").mkdir()
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"layer.query.weight": name}}))
+    with pytest.raises(InvalidInstance, match=r"has .* in its weight_map, which is not in the folder of the index"):
+        diagnose_weights(tmp_path / "model")
+
+
+def test_shards_are_read_through_the_links_of_a_cache(tmp_path):
+    """As the hub's cache has them: a snapshot is a folder of symbolic links to files named after their content."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1f"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    places = {}
+    for number, part in enumerate(("query", "key")):
+        save_file({f"layer.{part}.weight": torch.eye(4)}, blobs / str(number))
+        (snapshot / f"model-{number}.safetensors").symlink_to(Path("..", "..", "blobs", str(number)))
+        places[f"layer.{part}.weight"] = f"model-{number}.safetensors"
+    (blobs / "index").write_text(json.dumps({"weight_map": places}))
+    (snapshot / "model.safetensors.index.json").symlink_to(Path("..", "..", "blobs", "index"))
+    assert diagnose_weights(snapshot).symmetry == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "decoder.layers.0.encoder_attn.q_proj",
+        "decoder.layer.0.encoder_decoder_attention.attention.query",
+        "encoder.x_layers.0.visual_attention.att.query",
+        "image_to_text_projection.x_attn.q_proj",
+        "mask_decoder.transformer.final_attn_token_to_image.q_proj",
+        "encoder.stages.0.downsample.assign.q_proj",
+        "video_model.head.q_proj",
+        "decoder.order_head.global_pointer.query",
+        "layers.0.linear_attn.q_proj",
+    ],
+)
+def test_queries_of_other_inputs_are_left_out(other):
+    stem, query = other.rsplit(".", 1)
+    key = {"query": "key", "q_proj": "k_proj"}[query]
+    names = ("layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", other, f"{stem}.{key}")
+    found = diagnose_weights({f"{name}.weight": np.eye(4) for name in names})
+    assert [layer.name for layer in found.layers] == ["layers.0.self_attn"]
+
+
+def test_convolutions_take_half_of_the_heads_of_convbert():
+    torch.manual_seed(0)
+    model = transformers.ConvBertModel(transformers.ConvBertConfig(**{**WIDE, **SMALL, "embedding_size": 8}))
+    own = model.encoder.layer[0].attention.self
+    layer = diagnose_weights(
+        {name: value.numpy() for name, value in model.state_dict().items()}, config=model.config.to_dict()
+    ).layers[0]
+    assert (layer.heads, layer.head_dim) == (own.num_attention_heads, own.attention_head_size) == (2, 12)
+
+
+def test_stacks_shortened_keys_and_norms_without_weights_are_noted():
+    names = [f"{side}.{number}.self_attn" for side in ("encoder.layers", "decoder.layers") for number in range(2)]
+    arrays = {f"{name}.{part}_proj.weight": np.eye(4) for name in names for part in "qk"}
+    found = diagnose_weights(arrays, config={"use_qk_norm": True})
+    assert found.notes == (
+        "queries and keys are normalised before they meet: the scores are those of the weights alone",
+        "layers of 2 stacks, decoder.layers, encoder.layers: medians are over all of them",
+    )
+    torch.manual_seed(0)
+    config = transformers.SegformerConfig(hidden_sizes=[8] * 4, depths=[1] * 4, decoder_hidden_size=8)
+    model = transformers.SegformerModel(config)
+    weights = {name: value.numpy() for name, value in model.state_dict().items() if value.ndim}
+    assert diagnose_weights(weights).notes[0].startswith("keys read shortened sequences in 3 of 4 layers: there")

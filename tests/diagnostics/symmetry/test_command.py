@@ -126,6 +126,7 @@ def test_weights_without_a_config(folder):
         (["causal.npy", "-o", "a.gif"], "a.gif: ends in '.gif'; name a .svg, .png or .pdf file"),
         (["causal.npy", "-o", "causal.npy"], "causal.npy: ends in '.npy'"),
         (["weights.npz", "--gamma", "nan"], "expected a finite gamma, got nan"),
+        (["weights.npz", "--gamma", "-1"], "expected gamma >= 0, got -1.0; outliers are long rows and columns"),
         (["weights.npz", "--head-dim", "5"], "do not split into heads of 5"),
     ],
 )

@@ -179,6 +179,8 @@ def test_equal_queries_and_keys_are_symmetric():
         (lambda: room.symmetry_score([["a"]]), "expected real numbers"),
         (lambda: room.directionality_score(np.eye(3), "both"), "mode 'both'; choose one of sum, excess"),
         (lambda: room.directionality_score(np.eye(3), gamma=np.nan), "expected a finite gamma, got nan"),
+        (lambda: room.directionality_score(np.eye(3), gamma=np.inf), "expected a finite gamma, got inf"),
+        (lambda: room.directionality_score(np.eye(3), gamma=-1), "expected gamma >= 0, got -1; outliers are long rows"),
         (lambda: room.directionality_of_norms([1, np.nan], [1, 1]), "the row norms contains 1 values that are NaN"),
         (lambda: room.factor_scores(np.ones((3, 2)), np.ones((3, 1))), "are not two factors"),
         (

@@ -144,14 +144,41 @@ def test_tokens_of_random_lengths_have_another_limit():
 @pytest.mark.parametrize("name", symmetry_runs.MODELS)
 def test_the_example_saves_a_run_that_is_diagnosed(name, tmp_path, monkeypatch):
     transformers.utils.logging.disable_progress_bar()
-    pieces = torch.randint(1, symmetry_runs.VOCABULARY, (500,), generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(symmetry_runs, "SAVED", (0, 1))
-    loss = symmetry_runs.train(name, pieces, 2, 0, tmp_path / name)
-    assert loss == pytest.approx(np.log(symmetry_runs.VOCABULARY), abs=1)
-    (series,) = diagnose_checkpoints([tmp_path / name]).series
+    monkeypatch.setattr(symmetry_runs, "TRIED", 2)
+    losses = symmetry_runs.train(name, symmetry_runs.read_text(), 2, 0, tmp_path / "seed-0")
+    assert list(losses) == [0, 1, 2]
+    assert losses[0] == pytest.approx(np.log(symmetry_runs.BYTES), abs=1)
+    assert losses[2] < losses[0]
+    (series,) = diagnose_checkpoints([tmp_path / "seed-0"]).series
     assert [each.step for each in series.checkpoints] == [0, 1, 2]
-    assert [len(each.scores.layers) for each in series.checkpoints] == [4, 4, 4]
+    assert [len(each.scores.layers) for each in series.checkpoints] == [3, 3, 3]
     assert all(abs(each.scores.symmetry) < 0.1 for each in series.checkpoints)
+
+
+def test_the_command_of_the_page_trains_seeds_that_are_diagnosed_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(symmetry_runs, "TRIED", 1)
+    symmetry_runs.main([str(tmp_path / "runs"), "--models", "gpt2", "bert", "--steps", "1", "--seeds", "4", "5"])
+    done = run(tmp_path / "runs" / "gpt2", tmp_path / "runs" / "bert")
+    assert done.stdout.startswith("8 checkpoints of 2 models, medians over layers, means over seeds\n")
+    again = tmp_path / "again"
+    symmetry_runs.main([str(again), "--models", "bert", "--steps", "1", "--seeds", "5"])
+    (first,) = diagnose_checkpoints([tmp_path / "runs" / "bert" / "seed-5"]).series
+    (second,) = diagnose_checkpoints([again / "bert"]).series
+    assert first.last.layers == second.last.layers
+
+
+def test_decoders_see_what_precedes_and_encoders_do_not_see_what_they_predict():
+    text, _ = symmetry_runs.read_text()
+    assert not torch.isin(text, torch.tensor([0, symmetry_runs.MASK])).any()
+    share = symmetry_runs.HIDDEN
+    batch = symmetry_runs._batch(text, torch.Generator().manual_seed(0), share)
+    hidden = batch["input_ids"] == symmetry_runs.MASK
+    assert hidden.double().mean() == pytest.approx(share, abs=0.04)
+    assert torch.equal(batch["labels"] != -100, hidden)
+    plain = symmetry_runs._batch(text, torch.Generator().manual_seed(0), 0.0)
+    assert torch.equal(torch.where(hidden, batch["labels"], batch["input_ids"]), plain["labels"])
+    assert symmetry_runs.entropy(torch.tensor([5, 5, 9, 9])) == pytest.approx(np.log(2))
 
 
 def test_the_example_of_models_keeps_queries_and_keys(tmp_path):
@@ -195,3 +222,23 @@ def test_the_note_on_rotary_embeddings(config, rotary):
     key = np.eye(4)
     found = diagnose_weights({"layer.query.weight": key, "layer.key.weight": key}, config=config)
     assert any("rotary" in note for note in found.notes) == rotary
+
+
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        (transformers.SmolLM3Config(num_hidden_layers=6), " in 5 of 6 layers"),
+        (transformers.SmolLM3Config(num_hidden_layers=3), ""),
+        (transformers.SmolLM3Config(num_hidden_layers=2, no_rope_layers=[0, 0]), None),
+        (transformers.Cohere2Config(num_hidden_layers=8), " in 6 of 8 layers"),
+        (transformers.Exaone4Config(num_hidden_layers=4, sliding_window=16), " in 3 of 4 layers"),
+        (transformers.EsmConfig(position_embedding_type="rotary"), ""),
+        (transformers.EsmConfig(position_embedding_type="absolute"), None),
+        (transformers.GraniteMoeHybridConfig(position_embedding_type="nope"), None),
+    ],
+)
+def test_the_note_on_rotary_embeddings_counts_the_layers_that_have_them(config, where):
+    key = np.eye(4)
+    notes = diagnose_weights({"layer.query.weight": key, "layer.key.weight": key}, config=config.to_dict(), head_dim=2)
+    expected = [] if where is None else [f"rotary position embeddings{where}: the scores are those of the part"]
+    assert [note.partition(" without")[0] for note in notes.notes if "rotary" in note] == expected

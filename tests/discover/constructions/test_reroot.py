@@ -9,7 +9,7 @@ import pytest
 from masksynth.contracts.families import leave_one_out
 from masksynth.discover.constructions import edges_of_arities, least_depth, reroot, rerooted_tree
 from masksynth.discover.constructions.fitting import constructions_for
-from masksynth.discover.constructions.tree import binary_tree, tree_of_sets
+from masksynth.discover.constructions.target_trees import binary_tree, tree_of_sets
 from tests.discover.naive import assert_keeps, complements, edges
 
 

@@ -15,12 +15,12 @@ from masksynth.errors import InvalidInstance, MasksynthWarning, WrongAnswer
 from masksynth.torch import Collator, check_model, self_test
 from masksynth.torch.model_check.separate_samples import batch_with_long_samples, choose_samples
 from tests.torch import trie
-from tests.torch.model_check.zoo import faults
+from tests.torch.model_check.zoo import fault_cases, fault_models
 from tests.torch.models import gpt2, rotary
 from tests.torch.test_packed_self_test import plain
 
-SOURCE = faults.source_of()
-SHORT = faults.source_of(prompt=2, answers=(2, 1))
+SOURCE = fault_models.source_of()
+SHORT = fault_models.source_of(prompt=2, answers=(2, 1))
 
 
 def wrapped(model):
@@ -35,7 +35,7 @@ def parts(model):
 @pytest.mark.parametrize("wrap", [lambda model: model, wrapped, parts], ids=["model", "lambda", "parts"])
 @pytest.mark.parametrize("name", ["Mistral", "Gemma 3"])
 def test_a_dropped_window_is_caught(name, wrap):
-    model = faults.build(name)
+    model = fault_models.build(name)
     with pytest.raises(
         WrongAnswer, match=r"logits: the logits at position \d+ \(token \d+ of sample 'answer \d'\) differ"
     ):
@@ -49,7 +49,7 @@ def test_a_dropped_window_is_caught(name, wrap):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 def test_a_dropped_window_is_caught_with_flex():
     torch._dynamo.reset()  # a second length makes torch's CPU code generator fail
-    model = faults.build("Mistral")
+    model = fault_models.build("Mistral")
     model.set_attn_implementation("flex_attention")
     with pytest.raises(WrongAnswer, match="logits"):
         self_test(wrapped(model), Collator("flex")(SOURCE), samples=1, probes=1)
@@ -62,7 +62,7 @@ def test_a_dropped_window_is_caught_with_flex():
 
 @pytest.mark.parametrize("name", ["Mistral", "Qwen2", "Gemma 3", "Llama 4"])
 def test_where_samples_are_short_a_longer_one_is_made(name):
-    model = faults.build(name)
+    model = fault_models.build(name)
     with pytest.raises(
         WrongAnswer, match="logits: on a sample of 8 tokens, longer than the model's window of 5: the logits at"
     ):
@@ -74,7 +74,7 @@ def test_where_samples_are_short_a_longer_one_is_made(name):
 @pytest.mark.parametrize(("name", "key"), [("Mistral", "sliding_window"), ("Llama 4", "attention_chunk_size")])
 def test_a_window_that_no_sample_can_exceed_is_made_smaller(name, key):
     """300 tokens of 256 positions, or more than a dense mask may have: the class is run with a smaller window."""
-    model = faults.build(name)
+    model = fault_models.build(name)
     for window in (300, 9000):
         setattr(model.config, key, window)
         found = self_test(wrapped(model), Collator(model=model)(SOURCE))
@@ -89,7 +89,7 @@ def test_a_window_that_no_sample_can_exceed_is_made_smaller(name, key):
 
 def test_a_window_that_is_not_exceeded_is_not_called_compared():
     """Windows given by hand stay as they are; the model's is beyond its positions."""
-    model = faults.build("Mistral")
+    model = fault_models.build("Mistral")
     model.config.sliding_window = 300
     found = self_test(model, Collator(attention_window=300)(SHORT))
     assert not found
@@ -100,7 +100,7 @@ def test_a_window_that_is_not_exceeded_is_not_called_compared():
 
 def test_a_sample_one_token_longer_than_the_window_suffices():
     """Its last token tells a window that is one too long."""
-    model, source = faults.build("Mistral"), faults.source_of(prompt=3, answers=(3, 2))  # of 6 tokens
+    model, source = fault_models.build("Mistral"), fault_models.source_of(prompt=3, answers=(3, 2))  # of 6 tokens
     found = self_test(model, Collator(model=model)(source))
     assert (bool(found), found.longest) == (True, 6)
     with pytest.raises(WrongAnswer, match=r"logits: the logits at position 5 \(token 5 "):
@@ -109,7 +109,7 @@ def test_a_sample_one_token_longer_than_the_window_suffices():
 
 def test_batches_made_for_windows_without_a_model():
     """What is made for the test is collated as the batch was."""
-    model, typed = faults.build("Mistral"), faults.build("Gemma 3")
+    model, typed = fault_models.build("Mistral"), fault_models.build("Gemma 3")
     assert self_test(model, Collator(attention_window=5)(SHORT))
     tables = {"full_attention": None, "sliding_attention": 5}
     assert self_test(typed, Collator(tables=tables)(SHORT))
@@ -184,7 +184,7 @@ def test_mixed_precision(name):
 
     And half precision that is widened is compared as half precision.
     """
-    model, half = faults.build(name), faults.build(name, torch.bfloat16)
+    model, half = fault_models.build(name), fault_models.build(name, torch.bfloat16)
 
     def automatic(**inputs):
         with torch.autocast("cpu", torch.bfloat16):
@@ -208,11 +208,11 @@ def test_two_models_in_one_callable_need_a_reference():
     assert "2 transformers models are called" in str(both)
 
 
-KEYED = faults.source_of(keys=True)
+KEYED = fault_models.source_of(keys=True)
 
 
 def test_dimensions_of_position_ids_travel():
-    model = faults.build("Qwen2-VL")
+    model = fault_models.build("Qwen2-VL")
     names = ("position_ids_1", "position_ids_2")
     right = Collator(model=model)(KEYED)
     assert self_test(wrapped(model), right).not_compared == ()
@@ -270,7 +270,7 @@ def test_a_leak_that_rounding_hides():
 
 
 def test_dropout():
-    model = faults.build("Llama", dropout=0.2).train()
+    model = fault_models.build("Llama", dropout=0.2).train()
     assert self_test(wrapped(model), Collator()(SOURCE))
     assert model.training
     always = lambda **inputs: torch.nn.functional.dropout(model(**inputs).logits, 0.2, training=True)  # noqa: E731
@@ -286,7 +286,7 @@ def test_dropout():
     ],
 )
 def test_layers_that_no_mask_reaches_are_named(name, words):
-    setting = faults.setting_of(name)
+    setting = fault_cases.setting_of(name)
     for check in (self_test, check_model):
         with pytest.raises(WrongAnswer) as caught:
             check(wrapped(setting.model), setting.batch)
@@ -297,7 +297,7 @@ def test_layers_that_no_mask_reaches_are_named(name, words):
 
 def test_experts_that_round_in_groups_are_no_leak():
     """A token's logits move by rounding when other tokens choose other experts."""
-    model = faults.build("GPT-OSS")
+    model = fault_models.build("GPT-OSS")
     for source in (SHORT, SOURCE, trie.packed(trie.rollouts(prompt=1, answer=2))):
         batch = Collator(model=model)(source)
         assert self_test(model, batch, samples=99, probes=9)
@@ -305,7 +305,7 @@ def test_experts_that_round_in_groups_are_no_leak():
 
 
 def test_encoders_with_whole_samples():
-    setting = faults.setting_of("ModernBERT")
+    setting = fault_cases.setting_of("ModernBERT")
     found = self_test(wrapped(setting.model), setting.batch, visible="mask")
     assert found
     assert found.compared == 3
@@ -320,10 +320,10 @@ def test_samples_with_their_own_visibility():
 
     Where it has, nothing knows it.
     """
-    mask = faults.source_of(causal=False).mask
-    source = replace(faults.source_of(causal=False), mask=mask)  # complete samples in a causal model
-    assert self_test(faults.build("Llama"), Collator()(source), visible="mask")
-    found = self_test(faults.build("Mistral"), Collator()(source), visible="mask")
+    mask = fault_models.source_of(causal=False).mask
+    source = replace(fault_models.source_of(causal=False), mask=mask)  # complete samples in a causal model
+    assert self_test(fault_models.build("Llama"), Collator()(source), visible="mask")
+    found = self_test(fault_models.build("Mistral"), Collator()(source), visible="mask")
     assert not found
     assert "samples with their own visibility" in str(found)
 
@@ -348,7 +348,7 @@ def test_long_samples_are_causal_and_share_their_beginning():
 
 def untrained(name, dtype=torch.float32, scale=0.02):
     """A model with small weights, as classes initialize them: small logits, which depend little on context."""
-    model, random = faults.build(name), torch.Generator().manual_seed(0)
+    model, random = fault_models.build(name), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
@@ -366,9 +366,9 @@ def test_small_logits_hide_no_fault(name, dtype):
     assert not check_model(wrapped(model), batch).findings
     for check in (self_test, check_model):
         with pytest.raises(WrongAnswer, match=r"logits|positions"):
-            check(faults.without(model, "position_ids"), batch)
+            check(fault_cases.without(model, "position_ids"), batch)
         with pytest.raises(WrongAnswer):
-            check(faults.without(model, "attention_mask"), batch)
+            check(fault_cases.without(model, "attention_mask"), batch)
         if name != "Llama":
             with pytest.raises(WrongAnswer):
                 check(wrapped(model), Collator("sdpa", dtype)(SOURCE))
@@ -376,12 +376,12 @@ def test_small_logits_hide_no_fault(name, dtype):
 
 def test_logits_that_do_not_depend_on_context_are_no_proof():
     model = untrained("Llama", scale=1e-5)
-    for call in (wrapped(model), faults.without(model, "attention_mask")):
+    for call in (wrapped(model), fault_cases.without(model, "attention_mask")):
         found = self_test(call, Collator(model=model)(SOURCE))
         assert not found
         assert not found.telling
         assert "not compared: context: with other tokens before it the last token's logits move by" in str(found)
-    without_ids = check_model(faults.without(model, "position_ids"), Collator(model=model)(SOURCE))
+    without_ids = check_model(fault_cases.without(model, "position_ids"), Collator(model=model)(SOURCE))
     assert any(
         each.startswith("position ids: the model is called without position_ids") for each in without_ids.not_told_apart
     )
@@ -390,7 +390,7 @@ def test_logits_that_do_not_depend_on_context_are_no_proof():
 @pytest.mark.parametrize("name", ["Mistral", "Gemma 3", "Llama 4"])
 def test_equal_tokens_do_not_show_a_window(name):
     """Attention over equal values gives that value, whatever the mask."""
-    model, source = faults.build(name), replace(SOURCE, input_ids=np.full_like(SOURCE.input_ids, 7))
+    model, source = fault_models.build(name), replace(SOURCE, input_ids=np.full_like(SOURCE.input_ids, 7))
     try:
         found = self_test(wrapped(model), Collator("sdpa")(source))
     except WrongAnswer:  # rounding may be another one with the window
@@ -401,7 +401,7 @@ def test_equal_tokens_do_not_show_a_window(name):
 
 def test_a_window_that_half_precision_hides():
     """Differences within the tolerance of bfloat16 are those of another window where they are much nearer to it."""
-    model = faults.build("Mistral", torch.bfloat16)
+    model = fault_models.build("Mistral", torch.bfloat16)
     model.set_attn_implementation("eager")
     with torch.no_grad():
         for layer in model.model.layers:
@@ -417,7 +417,7 @@ def test_a_window_that_half_precision_hides():
 
 def test_a_wrapper_that_orders_positions_anew():
     """What the model within computes belongs to other positions: that is not compared, and no fault."""
-    model, batch = faults.build("Llama"), Collator()(SOURCE)
+    model, batch = fault_models.build("Llama"), Collator()(SOURCE)
     order = torch.from_numpy(np.random.default_rng(1).permutation(SOURCE.positions))
 
     def ordered(input_ids, position_ids, attention_mask, use_cache):
@@ -437,14 +437,14 @@ def test_a_wrapper_that_orders_positions_anew():
     )
     assert self_test(ordered, batch, reference=model)
 
-    numbered = lambda input_ids, **inputs: model(input_ids=(input_ids + 7) % faults.VOCABULARY, **inputs)  # noqa: E731
+    numbered = lambda input_ids, **inputs: model(input_ids=(input_ids + 7) % fault_models.VOCABULARY, **inputs)  # noqa: E731
     assert self_test(numbered, batch)
     assert not check_model(numbered, batch).findings
 
 
 def test_an_argument_that_the_model_does_not_know():
     """Transformers hands it through to the attention, where its name must not collide with one of ours."""
-    model, batch = faults.build("Llama"), Collator()(SOURCE)
+    model, batch = fault_models.build("Llama"), Collator()(SOURCE)
     renamed = lambda attention_mask, **inputs: model(mask=attention_mask, **inputs)  # noqa: E731
     for check in (self_test, check_model):
         with pytest.raises(WrongAnswer, match=r"logits|missing context"):
@@ -468,7 +468,7 @@ def test_lost_position_ids_of_a_plain_model():
     with pytest.raises(
         WrongAnswer, match=r"positions: positions .* have position id .*, one context and, in this run, one input"
     ):
-        check_model(faults.without(model, "position_ids"), batch, layers=1)
+        check_model(fault_cases.without(model, "position_ids"), batch, layers=1)
     chain = replace(SOURCE, position_ids=SOURCE.position_ids + np.arange(SOURCE.positions) * 3)
     untold = check_model(model, Collator()(chain), layers=1).not_told_apart
     assert untold == ("position ids: on this batch no two positions have one position id and one context",)
@@ -489,18 +489,18 @@ def test_lost_position_ids_of_a_plain_model():
 )
 def test_references_that_do_not_run(reference, message):
     with pytest.raises(InvalidInstance, match=message):
-        self_test(faults.build("Llama"), Collator()(SOURCE), reference=reference)
+        self_test(fault_models.build("Llama"), Collator()(SOURCE), reference=reference)
 
 
 @pytest.mark.parametrize("check", [self_test, check_model])
 def test_what_is_no_batch(check):
     for given, kind in ((SOURCE, "PackedBatch"), (Collator(), "Collator")):
         with pytest.raises(InvalidInstance, match=f"expected a TrainingBatch, got {kind}; "):
-            check(faults.build("Llama"), given)
+            check(fault_models.build("Llama"), given)
 
 
 def test_what_is_not_a_number_is_named():
-    model = faults.build("Llama")
+    model = fault_models.build("Llama")
     with torch.no_grad():
         model.lm_head.weight[3] = float("nan")
     with pytest.raises(

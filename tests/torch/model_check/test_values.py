@@ -20,10 +20,10 @@ from masksynth.torch.model_check.transformers_models import record_calls, run_se
 from masksynth.torch.models.reach import Reach
 from masksynth.torch.window_rows import cut_mask, token_index
 from tests.torch import trie
-from tests.torch.model_check.zoo import faults
+from tests.torch.model_check.zoo import fault_cases, fault_models
 from tests.torch.models import gpt2, rotary
 
-SOURCE, SHORT = faults.source_of(), faults.source_of(prompt=2, answers=(2, 1))
+SOURCE, SHORT = fault_models.source_of(), fault_models.source_of(prompt=2, answers=(2, 1))
 ALL = 999
 
 
@@ -42,7 +42,7 @@ def test_forced_masks_are_what_the_model_does_alone(name):
 
     The two computations share no code of ours.
     """
-    setting = faults.setting_of(name)
+    setting = fault_cases.setting_of(name)
     inputs = {**setting.batch.model_inputs, "attention_mask": torch.zeros(1, 1, SOURCE.positions, SOURCE.positions)}
     with torch.no_grad():
         _, calls = record_calls(lambda: setting.model(**inputs), SOURCE.positions)
@@ -80,7 +80,7 @@ def test_every_single_pair_is_told_by_value():
 
 def test_a_lost_pair_of_one_layer():
     """Its key still reaches the query through the other layers: the flow is as it should be."""
-    setting = faults.setting_of("Llama")
+    setting = fault_cases.setting_of("Llama")
 
     def lost(mask):
         changed = mask.clone()
@@ -99,7 +99,7 @@ def test_a_lost_pair_of_one_layer():
 
 @pytest.mark.parametrize("name", ["Qwen2", "Gemma 3"])
 def test_a_right_report_says_what_it_told_apart(name):
-    setting = faults.setting_of(name)
+    setting = fault_cases.setting_of(name)
     report = check_model(setting.model, setting.batch)
     assert report.not_told_apart == ()
     assert set(report.told_apart) == {
@@ -115,21 +115,21 @@ def test_a_right_report_says_what_it_told_apart(name):
 
 
 def test_what_short_samples_cannot_tell_is_listed():
-    model = faults.build("Mistral")
+    model = fault_models.build("Mistral")
     for batch in (Collator("sdpa")(SHORT), Collator(model=model)(SHORT)):
         report = check_model(model, batch)
         assert report.told_apart == ()
         assert "windows dropped: on this batch the masks are the same" in report.not_told_apart
         assert "not distinguished: windows dropped: on this batch the masks are the same" in str(report)
     # samples of 5 tokens: a window of 5 is not reached, one of 4 would be
-    report = check_model(model, Collator("sdpa")(faults.source_of(prompt=3, answers=(2, 1))))
+    report = check_model(model, Collator("sdpa")(fault_models.source_of(prompt=3, answers=(2, 1))))
     assert report.told_apart == ("windows one token shorter",)
     assert len(report.not_told_apart) == 2
 
 
 def test_an_answer_of_two_tables():
     """The tables of an answer's pattern go to the layers by their type."""
-    model = faults.build("Gemma 3")
+    model = fault_models.build("Gemma 3")
     rows = Mask.from_dense(
         torch.stack(
             [dense_mask(cut_mask(SOURCE.mask, token_index(SOURCE), Reach(window=5))), dense_mask(SOURCE.mask)]
@@ -227,7 +227,7 @@ def test_a_pair_that_the_stack_takes_from_the_mask():
 
 
 def test_alibi_by_index_is_caught_by_the_samples_alone():
-    setting = faults.setting_of("MPT")
+    setting = fault_cases.setting_of("MPT")
     report = wrong(setting.model, setting.batch)
     assert {finding.kind for finding in report.findings} == {"values"}
     assert "from that of the sample alone" in report.findings[0].message
@@ -245,7 +245,7 @@ def test_dropped_arguments_are_seen_within_the_wrapper():
 @pytest.mark.parametrize("data", [trie.rollouts(), trie.calls()], ids=["rollouts", "calls"])
 @pytest.mark.parametrize("name", ["Mistral", "Gemma 3", "Llama 4", "GPT-OSS"])
 def test_right_batches_of_windowed_models_are_silent(name, data):
-    model = faults.build(name)
+    model = fault_models.build(name)
     batch = Collator(model=model)(trie.packed(data))
     assert not check_model(model, batch, probes=8).findings
     assert not check_model(lambda **inputs: model(**inputs), batch, probes=8, gradients=False).findings
@@ -254,7 +254,7 @@ def test_right_batches_of_windowed_models_are_silent(name, data):
 def test_the_model_is_left_as_it_was():
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    model = faults.build("Gemma 3").train()
+    model = fault_models.build("Gemma 3").train()
     batch = Collator(model=model)(SOURCE)
     before = model.config.to_dict()
     check_model(lambda **inputs: model(**inputs), batch)

@@ -1,13 +1,12 @@
-"""The models and batches of the table of planted faults, for tests that ask more of them."""
+"""The models, batches and faults of the table of planted faults, for tests that ask more of them."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from importlib import import_module
 
 from tests.docs.pages import DOCS
 
-SPEC = importlib.util.spec_from_file_location("planted_faults", DOCS / "planted_faults.py")
-faults = importlib.util.module_from_spec(SPEC)
-sys.modules["planted_faults"] = faults
-SPEC.loader.exec_module(faults)
+sys.path.insert(0, str(DOCS))
+fault_models, fault_cases, fault_table = map(import_module, ("fault_models", "fault_cases", "planted_faults"))
+sys.path.remove(str(DOCS))

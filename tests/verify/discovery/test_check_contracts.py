@@ -48,3 +48,13 @@ def test_a_position_that_is_only_read_reads_nothing():
     wrong[1, merged.loss_edges[0].position] = False
     with pytest.raises(BrokenContract, match="has read another"):
         verify_contracts(contracts, replace(merged, updated=wrong))
+
+
+@pytest.mark.parametrize(
+    ("field", "number"), [("label", 5), ("label", -1), ("position", 10), ("position", -1), ("task", 1)]
+)
+def test_a_loss_edge_that_names_nothing_is_refused(field, number):
+    contracts, merged = answer_of_hole(5, (1, 3, 5))
+    edges = (*merged.loss_edges[:-1], merged.loss_edges[-1]._replace(**{field: number}))
+    with pytest.raises(BrokenContract, match=f"loss edge 4 names the {field} {number}"):
+        verify_contracts(contracts, replace(merged, loss_edges=edges))

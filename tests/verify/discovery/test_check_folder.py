@@ -116,3 +116,24 @@ def test_one_pair_too_many_is_not_optimal(tmp_path, prices):
     found = RUN.invoke(main, asked, input=json.dumps(contracts | {"weights": weights}))
     assert json.loads(found.stdout)["status"] == "FEASIBLE"  # 28 pairs, where 26 are proved
     assert verify(tmp_path / "out").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["objective", "status", "bound_by"])
+def test_what_the_figures_are_of_must_be_stated(folder, tmp_path, name):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    record = json.loads((copy / "discovery.json").read_text())
+    del record[name]
+    (copy / "discovery.json").write_text(json.dumps(record))
+    done = verify(copy)
+    assert done.exit_code == 1
+    assert name in done.stderr
+
+
+def test_a_label_that_is_not_there_is_refused_in_one_line(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    record = json.loads((copy / "solution.json").read_text())
+    record["labels"].pop()
+    (copy / "solution.json").write_text(json.dumps(record))
+    done = verify(copy)
+    assert done.exit_code == 1
+    assert "names the label 5" in done.stderr

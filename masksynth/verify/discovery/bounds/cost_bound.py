@@ -6,7 +6,7 @@ import numpy as np
 
 from masksynth.contracts.model import Contracts
 from masksynth.mask.typing import BoolArray, Int64Array
-from masksynth.verify.discovery.bounds.charges import (
+from masksynth.verify.discovery.bounds.layer_cost_bounds import (
     Charges,
     charge_layers,
     charge_one_mask,

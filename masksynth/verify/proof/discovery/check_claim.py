@@ -7,7 +7,8 @@ number of gates.
 
 Claim ``cost``: position x positions + pair x reads is at least ``bound`` for every structure with one mask, safe at any
 depth. The parts refute, for each number of hubs and raw hubs, the numbers of reads that would make it cheaper, unless
-fewer reads than these are impossible anyway.
+fewer reads than these are impossible anyway. With a mask per layer and queries alone, one part refutes the numbers of
+reads that would make a structure of elements and blanks cheaper; a further position must cost too much for any.
 """
 
 from __future__ import annotations
@@ -21,29 +22,34 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from masksynth.errors import InvalidInstance, WrongAnswer
-from masksynth.verify.proof.compare import compare_clauses
+from masksynth.verify.proof.compare_formula import compare_clauses
 from masksynth.verify.proof.dimacs import read_formula
 from masksynth.verify.proof.discovery.contract_sets import ContractSets, read_contract_sets
 from masksynth.verify.proof.discovery.gate_formula import gate_clauses
 from masksynth.verify.proof.discovery.hub_formula import hub_clauses, is_separated, separate_elements
+from masksynth.verify.proof.discovery.layer_formula import layer_clauses
 from masksynth.verify.proof.discovery.witness import Witness, check_witness
 from masksynth.verify.proof.formula import Clause
 from masksynth.verify.proof.proof_files import read_json
+from masksynth.verify.proof.proof_report import PartReport, ProofReport
 from masksynth.verify.proof.refutation import check_refutation
-from masksynth.verify.proof.report import PartReport, ProofReport
 
 Small = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Price = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 
 
 class ClaimedSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part: there is no circuit of so many gates, or no structure with these hubs and at most so many reads."""
+    """A part: there is no circuit of this many gates, or no structure with these hubs and at most this many reads.
+
+    With a mask per layer ``further`` stands for hubs: the number of positions beside elements and blanks, which is 0.
+    """
 
     folder: str
     gates: Small | None = None
     hubs: Small | None = None
     raw: Small | None = None
     reads: Price | None = None
+    further: Small | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +110,9 @@ def _check_bound(contracts: ContractSets, claim: Claim) -> None:
         if claim.bound > reads:
             raise _wrong(f"the bound {claim.bound} is above the {reads} reads that the parts prove")
         return
+    if contracts.layered and contracts.by_structure and contracts.pair and not any(contracts.anywhere):
+        _check_layered(contracts, claim, reads)
+        return
     if contracts.layered or contracts.layers is not None or not contracts.by_structure or not contracts.pair:
         raise _wrong("a bound on the cost needs one mask at any depth, the count 'structure' and a price of pairs")
     if not is_separated(contracts):
@@ -112,6 +121,20 @@ def _check_bound(contracts: ContractSets, claim: Claim) -> None:
     for hubs, raw, most in cheaper_sizes(contracts, claim.bound, reads):
         if (given.get((hubs, raw)) or -1) < most:
             raise _wrong(f"no part refutes {hubs} hubs, {raw} of them raw, and {most} reads")
+
+
+def _check_layered(contracts: ContractSets, claim: Claim, reads: int) -> None:
+    """Check that the parts prove a bound on the cost of a mask per layer.
+
+    A structure with x further positions has asking + x reads or more: each of them reads, as equal raw positions are
+    one, and a blank that does not read says nothing.
+    """
+    given = max((part.reads or 0 for part in claim.parts if part.further == 0), default=-1)
+    size = len(contracts.elements) + len(contracts.need)
+    for further in (0, 1):  # each one more costs more, and does not lower the least number of reads
+        most = (claim.bound - 1 - contracts.position * (size + further)) // contracts.pair
+        if most >= max(reads, contracts.asking + further) and (further or given < most):
+            raise _wrong(f"no part refutes {further} further positions and {most} reads")
 
 
 def cheaper_sizes(contracts: ContractSets, bound: int, reads: int) -> Iterator[tuple[int, int, int]]:
@@ -145,10 +168,20 @@ def _check_part(folder: Path, contracts: ContractSets, part: ClaimedSize, checke
 
 def _expected(contracts: ContractSets, part: ClaimedSize) -> tuple[Iterator[Clause], int]:
     """Return the clauses of a part, and the number of gates or reads that it proves."""
-    sizes: tuple[Any, ...] = part.gates, part.hubs, part.raw, part.reads
-    if part.gates is not None and sizes[1:] == (None, None, None):
+    sizes: tuple[Any, ...] = part.gates, part.hubs, part.raw, part.reads, part.further
+    if part.gates is not None and sizes[1:] == (None, None, None, None):
         return gate_clauses(contracts, part.gates), part.gates + 1
-    if part.gates is not None or part.hubs is None or part.raw is None or part.reads is None:
+    if part.further == 0 and sizes[:3] == (None, None, None) and part.reads is not None:
+        if not contracts.layered or any(contracts.anywhere):
+            raise _wrong(f"{part.folder}: such a part is about queries and a mask per layer")
+        return layer_clauses(contracts, part.reads), part.reads + 1
+    if (
+        part.gates is not None
+        or part.further is not None
+        or part.hubs is None
+        or part.raw is None
+        or part.reads is None
+    ):
         raise _wrong(f"{part.folder}: expected gates, or hubs, raw and reads")
     if part.raw > part.hubs or part.hubs * len(contracts.need) > 10**5:
         raise _wrong(f"{part.folder}: more raw hubs than hubs, or too many")

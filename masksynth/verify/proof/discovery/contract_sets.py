@@ -108,6 +108,9 @@ def _sets_of(document: dict[str, Any]) -> ContractSets:
     number = {_text(value): index for index, value in enumerate(values)}
     if not 0 < len(values) <= MOST_ELEMENTS or len(number) < len(values):
         raise ValueError(f"expected 1 to {MOST_ELEMENTS} different elements, got {len(values)}")
+    places = _position_ids(document, values)
+    if len(set(places)) < len(places):
+        raise ValueError("proofs do not cover targets of one position id, which may share a blank")
     need, hide, anywhere = _targets(document["targets"], number)
     if not 0 < len(need) <= MOST_ELEMENTS or any(ours & theirs for ours, theirs in zip(need, hide, strict=True)):
         raise ValueError("no target, too many, or one that needs what it hides")
@@ -137,6 +140,18 @@ def _values(elements: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
+
+
+def _position_ids(document: dict[str, Any], values: list[Any]) -> list[str]:
+    """Return the position id of each target, by default that of the element that is its label, or else its index."""
+    places = document.get("element_positions", list(range(len(values))))
+    if document["targets"] == "each":
+        return [_text(place) for place in places]
+    place_of = {_text(value): place for value, place in zip(values, places, strict=True)}
+    return [
+        _text(target.get("position", place_of.get(_text(target.get("label")), index)))
+        for index, target in enumerate(document["targets"])
+    ]
 
 
 def _targets(targets: Any, number: dict[str, int]) -> tuple[tuple[Set, ...], tuple[Set, ...], tuple[bool, ...]]:

@@ -1,6 +1,6 @@
-"""Clauses of "there is a structure with one mask, h hubs of which r are raw, and at most so many reads".
+"""Clauses of "there is a structure with one mask, h hubs of which r are raw, and at most this many reads".
 
-For contracts whose targets are all queries no two of which may see what the other sees: then nobody reads a blank.
+For contracts whose targets are all queries no two of which may see what the other sees: then no position reads a blank.
 Nodes are h hubs, each after all hubs that it reads, and the blanks of the targets. Every cheapest structure can be
 brought into this form, whatever positions cost:
 
@@ -10,7 +10,7 @@ brought into this form, whatever positions cost:
 - a hub that reads is read twice: one that is read once is dropped, its reader taking its keys and a raw hub of its
   element;
 - an element e is *separate* if each other needed one is hidden by some target that needs e. If one hub alone embeds it,
-  whoever has e has the closure of that hub, which is {e}, so the hub is raw: so e has a raw hub or two hubs;
+  a position that has e has the closure of that hub, which is {e}, so the hub is raw: so e has a raw hub or two hubs;
 - of all orders of the hubs that read, and all namings of exchangeable elements, it is the one with the greatest rows,
   read one after another (``gate_formula``), in which exchangeable elements with a raw hub come first and the others
   appear first in their order.
