@@ -136,7 +136,7 @@ def _kept(v: Float64Array, space: Float64Array, scale: float) -> bool:
 
 def _turns(v: Float64Array) -> bool:
     both = multiple_of_identity((v + v.T) / 2)
-    return both is not None and both > EQUAL * float(np.abs(v).max())
+    return both is not None and both > APART * float(np.abs(v).max())
 
 
 def _symmetric(v: Float64Array) -> bool:
