@@ -136,6 +136,7 @@ def checked_start(mask: Mask, start: ArrayLike) -> Float64Array:
     x = np.asarray(start, np.float64)
     if x.ndim != 3 or x.shape[1] != mask.size or x.shape[2] < 2:
         raise InvalidInstance(f"start: expected points (seeds, {mask.size}, d) with d >= 2, got shape {x.shape}", "")
-    if not np.isfinite(x).all() or not (np.abs(x).max(axis=-1) > 0).all():
+    largest = np.abs(x).max(axis=-1, keepdims=True)
+    if not np.isfinite(x).all() or not (largest > 0).all():
         raise InvalidInstance("a point of the start is 0 or not finite", "", "give points that have a direction")
-    return normalised(x)
+    return normalised(x / largest)  # squares of very small or large coordinates are 0 or infinite
