@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from masksynth.diagnostics.clustering.simulate import checked_start, random_starts
-from masksynth.diagnostics.clustering.vector_field import Weights, weights
+from masksynth.diagnostics.clustering.vector_field import Weights, spectral_norm, weights
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.typing import Float64Array
@@ -66,7 +64,7 @@ def starts_of(
 
 def check_distance(given: Weights, time: float) -> None:
     """Raise InvalidInstance if V moves the tokens so fast that steps would never come to an end."""
-    norm = float(np.linalg.norm(given.value, 2))
+    norm = spectral_norm(given.value)
     if norm * time > FARTHEST:
         fact = f"expected |V| * time <= {FARTHEST:,.0f}, got |V| = {norm:.4g} and time {time:g}"
         raise InvalidInstance(fact, "", "divide V by its norm: that changes the scale of time alone")

@@ -139,4 +139,4 @@ def checked_start(mask: Mask, start: ArrayLike) -> Float64Array:
     largest = np.abs(x).max(axis=-1, keepdims=True)
     if not np.isfinite(x).all() or not (largest > 0).all():
         raise InvalidInstance("a point of the start is 0 or not finite", "", "give points that have a direction")
-    return normalised(x / largest)  # squares of very large or small numbers would not be finite or not positive
+    return normalised(x / largest)  # squares of very small or large coordinates are 0 or infinite

@@ -22,6 +22,8 @@ from masksynth.mask.typing import Float64Array
 Field = Callable[[Float64Array], Float64Array]
 CELLS = 2**16
 """Scores that are held at once, so that they stay in the cache."""
+LARGEST = 1e300
+"""The largest sum of d scores that is computed."""
 SAFE = 600.0
 """The widest range of scores whose exponentials are all positive numbers without looking for the largest."""
 
@@ -69,6 +71,39 @@ def _matrix_of(name: str, matrix: Any, dim: int) -> Float64Array:
     return result
 
 
+def score_matrix(beta: float, given: Weights) -> Float64Array:
+    """Return beta Q^T K; raise InvalidInstance if scores of unit vectors could overflow.
+
+    Examples
+    --------
+    >>> score_matrix(2.0, weights(2, query=[[0, 1]], key=[[3, 0]])).tolist()
+    [[0.0, 0.0], [6.0, 0.0]]
+    """
+    query, key = given.query, given.key
+    with np.errstate(over="ignore", invalid="ignore"):
+        # of one diagonal matrix d^2 products instead of d^3: the identity is the default, in up to 4,096 dimensions
+        product = query.T * np.diagonal(key) if _is_diagonal(key) else query.T @ key
+        scores = np.asarray(beta * product, np.float64)
+    if not np.abs(scores).max() <= LARGEST / len(scores):  # so that no sum of len(scores) products overflows
+        raise InvalidInstance("the scores beta <Q x, K y> overflow", "", "give a smaller beta, Q or K")
+    return scores
+
+
+def spectral_norm(matrix: Float64Array) -> float:
+    """Return the largest singular value, for diagonal matrices without a decomposition.
+
+    Examples
+    --------
+    >>> spectral_norm(np.diag([3.0, -4.0])), round(spectral_norm(np.ones((2, 2))), 12)
+    (4.0, 2.0)
+    """
+    return float(np.abs(np.diagonal(matrix)).max() if _is_diagonal(matrix) else np.linalg.norm(matrix, 2))
+
+
+def _is_diagonal(matrix: Float64Array) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and np.count_nonzero(matrix) == np.count_nonzero(np.diagonal(matrix))
+
+
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     """Return the map x -> x' for x of shape (seeds, n, d).
 
@@ -89,8 +124,8 @@ def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:
     [[[0.0, 0.0], [0.5, 0.0]]]
     """
     blocks = blocks_of(mask)
-    scores = check_beta(beta) * given.query.T @ given.key
-    matrix, wide = _matrix(scores, float(np.linalg.norm(scores, 2)))
+    scores = score_matrix(check_beta(beta), given)
+    matrix, wide = _matrix(scores, spectral_norm(scores))
     cells = _cells(blocks)
     value = None if np.array_equal(given.value, np.eye(len(scores))) else _append_corner(given.value.T, 1.0)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from masksynth.diagnostics.clustering.value_spectrum import conjectured_limit, leading_space, value_spectrum
-from masksynth.diagnostics.clustering.vector_field import Weights
+from masksynth.diagnostics.clustering.vector_field import Weights, score_matrix
 from masksynth.mask.typing import Float64Array
 
 EQUAL = 1e-12
@@ -83,7 +83,7 @@ def law_of(beta: float, given: Weights) -> Law:
     >>> law_of(1.0, weights(3, value=np.diag([2.0, 2.0, -3.0]))).top
     Top(dim=2, symmetric=True, semidefinite=False, largest=False)
     """
-    scores, v = beta * given.query.T @ given.key, given.value
+    scores, v = score_matrix(beta, given), given.value
     score, value = multiple_of_identity(scores), multiple_of_identity(v)
     if value is not None:
         return Law(score, value)

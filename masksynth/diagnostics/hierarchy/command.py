@@ -65,8 +65,8 @@ def branching_option(_: click.Context, __: click.Parameter, value: str | None) -
     help="Whether a position attends to itself.",
 )
 @click.option("--causal", is_flag=True, help="Attend to left siblings only, for trees and windows without a mask.")
-@click.option("--dim", type=click.IntRange(1, 65536), default=64, show_default=True, help="Size of a random query.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random queries and keys.")
+@click.option("--dim", type=click.IntRange(1, 65536), help="Size of a random query [default: 64].")
+@click.option("--seed", type=click.IntRange(0), help="Seed of random queries and keys [default: 0].")
 @click.option(
     "--qkv",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -87,8 +87,8 @@ def hierarchy(
     layer: int | None,
     self_attention: str,
     causal: bool,
-    dim: int,
-    seed: int,
+    dim: int | None,
+    seed: int | None,
     qkv: Path | None,
     plot: Path | None,
     force: bool,
@@ -119,6 +119,8 @@ def hierarchy(
         from masksynth.draw.pictures import check_picture
 
         check_picture(plot, force, input_files(subject, qkv))
+    if qkv is not None:
+        _refuse("queries and keys are given", {"--dim": dim, "--seed": seed}, str(qkv))
     with progress(f"measuring {plain(subject or 'windows')} ...", quiet):
         name, tree, mask = _read_tree(subject, branching, max_children, length, batch, layer, causal)
         q, k = _read_qkv(qkv, tree.size) if qkv is not None else (None, None)
@@ -130,8 +132,8 @@ def hierarchy(
             mask=mask,
             included=self_attention == "included",
             causal=causal,
-            dim=dim,
-            seed=seed,
+            dim=dim or 64,
+            seed=seed or 0,
             source=str(qkv or ""),
         )
     with to_the_end():
@@ -235,6 +237,8 @@ def _refuse(why: str, options: dict[str, Any], subject: str = "") -> None:
 
 def _read_qkv(path: Path, size: int) -> tuple[Any, Any]:
     """Read queries and keys of ``size`` positions."""
+    import numpy as np
+
     from masksynth.export.formats import read_npz, read_safetensors
 
     if path.suffix not in (".npz", ".safetensors"):
@@ -250,4 +254,7 @@ def _read_qkv(path: Path, size: int) -> tuple[Any, Any]:
             "store both as (N, d) or (H, N, d)",
             str(path),
         )
+    for name in ("q", "k"):
+        if arrays[name].dtype.kind in "fc" and not np.isfinite(arrays[name]).all():
+            raise InvalidInstance(f"array {name!r} has numbers that are not finite", "", "store finite ones", str(path))
     return arrays["q"], arrays["k"]

@@ -267,7 +267,8 @@ Divergence = tuple[float | None, float | None, tuple[float | None, ...]]
 
 def _divergence(tree: Tree, sight: Sight, q: AnyArray, k: AnyArray) -> Divergence:
     """Return the two sums, which must agree, and the rows."""
-    inputs = [inputs_of(tree, *head) for head in zip(q.astype(np.float64), k.astype(np.float64), strict=True)]
+    q, k = q.astype(np.float64), k.astype(np.float64)  # in half precision the tolerance below would be infinite
+    inputs = [inputs_of(tree, *head) for head in zip(q, k, strict=True)]
     if (score := max(map(largest_score, inputs))) > LARGEST_SCORE:
         raise InvalidInstance(
             f"scores reach {score:.1e}, at which no digit of a divergence is right", "", "scale q and k down"

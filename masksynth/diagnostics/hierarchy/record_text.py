@@ -52,7 +52,8 @@ def _divergence(result: Hierarchy) -> list[str]:
             remedy = "the mask gives none" if result.included else "pass --self included"
             reason = f"undefined: {rows} of softmax {verb} to no key ({remedy})"
         return [f"divergence from softmax: {reason}; {source}"]
-    total = f"{_nats(result.kl_total)} nats in total, {_nats(result.kl_mean, 4)} per position"
+    each = "per position and head" if result.heads > 1 else "per position"
+    total = f"{_nats(result.kl_total)} nats in total, {_nats(result.kl_mean, 4)} {each}"
     identity = f"N phi(root) + sum log Z = {_nats(result.kl_identity or 0.0)}"
     return [
         f"KL(tied || softmax): {total}; {source}",

@@ -56,8 +56,8 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     Raises
     ------
     InvalidInstance
-        If no layout is known, weights are quantised or have adapters, shapes or config.json do not fit, or grouped
-        queries come without a head size.
+        If no layout is known, weights are missing, quantised or have adapters, shapes or config.json do not fit, or
+        grouped queries come without a head size.
     """
     quantised = next((name for name in store.entries if QUANTISED.search(name)), None)
     if quantised is not None:
@@ -66,6 +66,7 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
     if adapter is not None:
         remedy = "merge it first: PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(folder)"
         raise InvalidInstance("belongs to an adapter, which is added to other weights", adapter, remedy, store.source)
+    _check_promised(store)
     result = sorted(
         [*_pairs(store), *fused_layers(store, CROSS, head_dim), *latent_layers(store, CROSS)],
         key=lambda layer: natural(layer.name),
@@ -74,6 +75,35 @@ def attentions(store: Store, head_dim: int | None = None) -> tuple[Attention, ..
         fact = f"no layer of a known layout among {len(store.entries)} tensors: looked for {LOOKED_FOR}"
         raise InvalidInstance(fact, "", "rename the weights, or give W_q and W_k as arrays", store.source)
     return tuple(_with_heads(store, layer, head_dim) for layer in result)
+
+
+def _check_promised(store: Store) -> None:
+    """Raise InvalidInstance for queries or keys that the index of a checkpoint lists and its shards do not have."""
+    endings = [re.escape(side) + r"\.weight" for _, *sides in PAIRS for side in sides] + [ending for _, ending in FUSED]
+    looked_for = re.compile(rf"(^|[._])({'|'.join(endings)})$")
+    absent = sorted(name for name in store.promised - set(store.entries) if looked_for.search(name))
+    if absent:
+        fact = f"is in the index and in no shard, as are {len(absent)} queries and keys in all"
+        raise InvalidInstance(fact, absent[0], "fetch the shards again", store.source)
+
+
+def without_partner(store: Store, layers: tuple[Attention, ...]) -> list[str]:
+    """Return the names of queries of self-attention without keys beside them, and of keys without queries.
+
+    Examples
+    --------
+    >>> from masksynth.diagnostics.symmetry import store_of
+    >>> without_partner(store_of({"h.0.q_proj.weight": [[1.0]], "h.0.v_proj.weight": [[1.0]]}), ())
+    ['h.0.q_proj.weight']
+    """
+    used = {part.name for layer in layers for part in (layer.query, layer.key)}
+    return [
+        name
+        for _, *sides in PAIRS
+        for side in sides
+        for name in store.entries
+        if re.search(rf"(^|\.){re.escape(side)}\.weight$", name) and not CROSS.search(name) and name not in used
+    ]
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -6,7 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from masksynth.diagnostics.symmetry.weight_store import INDICES, PICKLED
+from masksynth.diagnostics.symmetry.weight_files import INDICES, PICKLED
 from masksynth.errors import InvalidInstance
 from masksynth.subject import subject_kind
 

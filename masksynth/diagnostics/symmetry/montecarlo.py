@@ -8,7 +8,7 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,20 +143,21 @@ def diagnose_mask(
     kept = tuple(d for d in wanted if draws * d * mask.size * min(d, mask.size) <= MOST)
     tables, of = [], len(kept) * mask.tables
     for table in range(mask.tables):
+        predicted = _prediction(mask, table)  # refuses a mask without pairs before anything is drawn
         sampled: list[Sampled] = []
         for d in kept:
             progress(table * len(kept) + len(sampled), of)
             sampled.append(sample(mask, d, draws, seed, table))
-        tables.append(_prediction(mask, table, tuple(sampled)))
+        tables.append(replace(predicted, sampled=tuple(sampled)))
     return MaskDiagnosis(source, mask.size, tuple(tables), seed, tuple(d for d in wanted if d not in kept))
 
 
-def _prediction(mask: Mask, table: int, sampled: tuple[Sampled, ...]) -> TablePrediction:
+def _prediction(mask: Mask, table: int) -> TablePrediction:
     r, pairs, parts = reciprocity(mask, table), pairs_of(mask, table), mask_parts(mask, table)
     context, predicted = early_counts(mask, table)
     all_pairs = mask.size * (mask.size - 1) / 2 or 1.0
     ratio = context / predicted if predicted else None
-    return TablePrediction(r, pairs, parts, context / all_pairs, predicted / all_pairs, ratio, sampled)
+    return TablePrediction(r, pairs, parts, context / all_pairs, predicted / all_pairs, ratio, ())
 
 
 def sample(mask: Mask, dimension: int, draws: int = SEEDS, seed: int = 0, table: int = 0) -> Sampled:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from masksynth.diagnostics.symmetry.weight_store import PICKLED, weight_files
+from masksynth.diagnostics.symmetry.weight_files import PICKLED, weight_files
 from masksynth.errors import InvalidInstance
 
 STEP = re.compile(r"(?:^|[-_=.])(checkpoint|ckpt|global_step|step|epoch|iter)[-_=]?(\d+)$")

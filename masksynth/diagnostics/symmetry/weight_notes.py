@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from masksynth.diagnostics.symmetry.attention_parts import Attention
+from masksynth.diagnostics.symmetry.checkpoint_layout import without_partner
 from masksynth.diagnostics.symmetry.model_config import tower_config
+from masksynth.diagnostics.symmetry.weight_files import PART
 from masksynth.diagnostics.symmetry.weight_store import Store
 
 ROTARY = "rotary position embeddings{where}: the scores are those of the part without positions"
@@ -28,6 +30,13 @@ SHORTENERS = tuple(
 )
 """Names of what shortens them, beside the queries of a layer."""
 STACKS = "layers of {count} stacks, {names}: medians are over all of them"
+PARTIAL = "shard {part} of {all}: layers in the others are not scored"
+UNPAIRED = "left out: {count} queries without keys beside them, or keys without queries, {first} first"
+FEWER = (
+    "{found} layers with attention weights, and config.json gives {name} {all}: "
+    "others share these, have none, or are missing"
+)
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 def weight_notes(store: Store, layers: tuple[Attention, ...]) -> tuple[str, ...]:
@@ -39,14 +48,24 @@ def weight_notes(store: Store, layers: tuple[Attention, ...]) -> tuple[str, ...]
     latent = any(layer.key.inner for layer in layers)
     shortened = sum(any(f"{layer.name}.{name}" in store.entries for name in SHORTENERS) for layer in layers)
     stacks = list(dict.fromkeys(re.split(r"\.\d+(\.|$)", layer.name)[0] for layer in layers))
+    shard, lonely = PART.search(store.source), without_partner(store, layers)
     others = (
+        (PARTIAL.format(part=int(shard[1]), all=int(shard[2])) if shard else "", shard),
+        (UNPAIRED.format(count=len(lonely), first=lonely[0]) if lonely else "", lonely),
         (NORMED, normed),
         (LATENT, latent),
         (FLAT, flat),
         (SHORTENED.format(few=shortened, all=len(layers)), shortened),
         (STACKS.format(count=len(stacks), names=", ".join(stacks[:4])), len(stacks) > 1),
     )
-    return (*_rotary_note(config, list(store.entries)), *(note for note, holds in others if holds))
+    fewer = _fewer_layers(config, len(layers)) if len(stacks) == 1 and not shard else []
+    return (*_rotary_note(config, list(store.entries)), *fewer, *(note for note, holds in others if holds))
+
+
+def _fewer_layers(config: Mapping[str, Any], found: int) -> list[str]:
+    """Return the note on a config.json that gives more layers than there are attention weights for."""
+    name = next((name for name in LAYERS if isinstance(config.get(name), int)), None)
+    return [FEWER.format(found=found, name=name, all=config[name])] if name and config[name] > found else []
 
 
 def _rotary_note(config: Mapping[str, Any], names: Sequence[str]) -> list[str]:

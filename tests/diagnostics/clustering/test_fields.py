@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from masksynth.diagnostics.clustering import causal_mask, starts
+from masksynth.diagnostics.clustering import Setting, causal_mask, diagnose, starts, trajectories
 from masksynth.diagnostics.clustering.harmonics import harmonic_field, pays, terms
 from masksynth.diagnostics.clustering.row_blocks import blocks_of, count_other_keys
-from masksynth.diagnostics.clustering.vector_field import circle_field, sphere_field, weights
+from masksynth.diagnostics.clustering.vector_field import (
+    circle_field,
+    score_matrix,
+    spectral_norm,
+    sphere_field,
+    weights,
+)
 from masksynth.errors import InvalidInstance, Unsupported
 from masksynth.mask import Mask
 from tests.diagnostics.clustering.naive import random_mask, velocity
@@ -107,3 +113,25 @@ def test_what_is_refused():
         weights(2, value=np.full((2, 2), np.nan))
     with pytest.raises(InvalidInstance, match="dimension of at least 2, got 1"):
         weights(1)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_points_of_any_length_have_their_direction(scale):
+    start = starts(2, 5, 3)
+    moved = trajectories(causal_mask(5), start * scale, [1.0], beta=2.0)
+    np.testing.assert_allclose(moved, trajectories(causal_mask(5), start, [1.0], beta=2.0), atol=1e-9)
+
+
+@pytest.mark.parametrize(("beta", "query", "key"), [(9.0, 1e308, 1.0), (1.0, 1e200, 1e200), (1e10, 1e295, 1.0)])
+def test_scores_that_overflow_are_refused(beta, query, key):
+    setting = Setting(query=query * np.eye(3), key=key * np.ones((3, 3)))
+    with pytest.raises(InvalidInstance, match=r"scores .* overflow"):
+        diagnose(causal_mask(3), beta=beta, time=1.0, setting=setting)
+
+
+def test_scores_and_norms_of_diagonal_matrices_are_those_of_all():
+    rng = np.random.default_rng(3)
+    for key in (np.diag([2.0, -5.0, 0.0]), rng.normal(size=(3, 3)), rng.normal(size=(2, 3))):
+        given = weights(3, query=rng.normal(size=(len(key), 3)), key=key)
+        np.testing.assert_allclose(score_matrix(2.0, given), 2 * given.query.T @ key, atol=1e-14)
+        assert spectral_norm(key) == pytest.approx(np.linalg.svd(key)[1].max())

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from scipy.linalg import null_space
 from scipy.optimize import minimize
 
-from masksynth.diagnostics.hierarchy import distance, inputs_of, module_tree, sight_of, tree_of_lists
+from masksynth.diagnostics.hierarchy import (
+    diagnose_hierarchy,
+    distance,
+    inputs_of,
+    module_tree,
+    sight_of,
+    tree_of_lists,
+    windows,
+)
 from masksynth.diagnostics.hierarchy.dense_reference import attention_matrix, leaf_scores
+from masksynth.errors import WrongAnswer
 from masksynth.mask import Mask
 from tests.diagnostics.hierarchy.trees import normal, random_tree
 
@@ -163,3 +174,29 @@ def test_the_mask_of_a_modular_tree_loses_no_block_and_keeps_the_identity():
     found = distance(tree, inputs_of(tree, q, k), sight)
     assert sight.lost == 0
     assert abs(found.total - found.identity) < 1e-12
+
+
+def test_two_ways_that_disagree_are_no_answer(monkeypatch):
+    """The identity of a tree that is not the one attended to."""
+    tree, other = windows(16, (2, 4)), windows(16, (4, 2))
+
+    def mixed(_, inputs, sight):
+        right, wrong = (distance(one, inputs, sight_of(one, included=True)) for one in (tree, other))
+        return right._replace(identity=wrong.identity)
+
+    monkeypatch.setattr(importlib.import_module("masksynth.diagnostics.hierarchy.diagnose"), "distance", mixed)
+    with pytest.raises(WrongAnswer, match="optimum: the rows sum to"):
+        diagnose_hierarchy(tree, included=True)
+
+
+def test_two_ways_that_disagree_are_no_answer_in_half_precision(monkeypatch):
+    """The product of the largest numbers does not fit float16: a tolerance in float16 would be infinite."""
+
+    def mixed(tree, inputs, sight):
+        right = distance(tree, inputs, sight)
+        return right._replace(identity=1.01 * right.identity)
+
+    monkeypatch.setattr(importlib.import_module("masksynth.diagnostics.hierarchy.diagnose"), "distance", mixed)
+    q, k = (300 * np.random.default_rng(0).standard_normal((2, 8, 3))).astype(np.float16)
+    with pytest.raises(WrongAnswer, match="optimum: the rows sum to"):
+        diagnose_hierarchy(windows(8, (2, 2)), q, k)

@@ -193,6 +193,10 @@ def test_what_is_too_large_to_draw_is_named():
             "a mask that allows no pair updates nothing",
         ),
         (
+            lambda: room.diagnose_mask(Mask.from_dense(np.zeros((3, 3), bool)), check=True),
+            "a mask that allows no pair updates nothing",
+        ),
+        (
             lambda: room.diagnose_mask(Mask.from_dense(np.zeros((0, 0), bool))),
             "a mask that allows no pair updates nothing",
         ),
