@@ -46,7 +46,27 @@ def clustering(folder: Path) -> list[Path]:
         write_spectra(heads, folder / "clustering-spectra.svg", title="MiniLM", force=True),
         write_clustering(circle, folder / "clustering-circle.svg", title="causal 200", force=True),
         write_clustering(sphere, folder / "clustering-sphere.svg", title="butterfly, n = 8", force=True),
+        clustering_consumed(folder),
     ]
+
+
+def clustering_consumed(folder: Path) -> Path:
+    """Draw the shares near centres over 5,000 starts that ``python docs/clustering_runs.py consumed`` recorded."""
+    from matplotlib.figure import Figure
+
+    from masksynth.diagnostics.clustering import Curve
+    from masksynth.diagnostics.clustering.figure import captured_over_time
+    from masksynth.draw.paper import drawing
+    from masksynth.draw.pictures import write_figure
+
+    record = json.loads((HERE / "diagnostics" / "clustering-consumed.json").read_text(encoding="utf-8"))
+    captured = tuple((name, Curve(**curve)) for name, curve in record["captured"].items())
+    with drawing():
+        figure = Figure((7.2, 4), dpi=72, facecolor="white", layout="constrained")
+        axes = figure.subplots()
+        captured_over_time(axes, record["times"], captured, record["radius"])
+        axes.set_title(f"{axes.get_title()}: mean and 10 % to 90 % of {record['seeds']:,} starts")
+        return write_figure(figure, folder / "clustering-consumed.svg", "Positions near centres over time", True)
 
 
 def symmetry(folder: Path) -> list[Path]:

@@ -64,7 +64,7 @@ def read_mask_file(path: Path) -> Subject:
     """
     try:
         if path.suffix == ".npy":
-            return _subject_of_arrays({"mask": _load_npy(path)}, str(path))
+            return _subject_of_arrays({"mask": load_npy(path)}, str(path))
         return _subject_of_arrays(read_npz(path) if path.suffix == ".npz" else read_safetensors(path), str(path))
     except InvalidInstance as error:
         raise InvalidInstance(error.fact, error.path if error.path != "$" else "", error.remedy, str(path)) from None
@@ -120,7 +120,14 @@ def _ending_of(content: bytes) -> str | None:
     return ".safetensors" if content[8:9] == b"{" and header_ends <= len(content) else None
 
 
-def _load_npy(path: Path) -> AnyArray:
+def load_npy(path: Path) -> AnyArray:
+    """Return the array of a .npy file.
+
+    Raises
+    ------
+    InvalidInstance
+        If it cannot be read, or needs pickle; without the name of the file.
+    """
     try:
         array: AnyArray = np.load(path, mmap_mode="r", allow_pickle=False)
         return array

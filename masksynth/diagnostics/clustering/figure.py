@@ -94,7 +94,7 @@ def clustering_figure(result: Clustering, title: str = "") -> Figure:
     figure.suptitle(_title(result, title), parse_math=False, fontsize=9)
     _paths(axes[0, 0], result)
     _clusters(axes[0, 1], result)
-    _captured(axes[1, 0], result)
+    captured_over_time(axes[1, 0], result.times, result.captured, result.radius)
     _gathered(axes[1, 1], result)
     return figure
 
@@ -220,15 +220,16 @@ def scale_counts(axes: Axes, most: float, angle: float) -> None:
     axes.set_yticks([], minor=True)
 
 
-def _captured(axes: Axes, result: Clustering) -> None:
-    for name, curve in result.captured:
+def captured_over_time(
+    axes: Axes, times: tuple[float, ...], captured: tuple[tuple[str, Curve], ...], radius: float
+) -> None:
+    """Draw the shares of positions within ``radius`` of centres over time, with percentiles where centres move."""
+    for name, curve in captured:
         colour, dash = STYLES[name]
-        _curve(axes, result.times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
-    axes.set(
-        ylim=(0, 1.02), ylabel="share of positions", title=f"within {result.radius:.3g} rad of a centre of the start"
-    )
-    over_time(axes, np.array(result.times))
-    if result.captured:
+        _curve(axes, times, curve, LABELS[name], colour, dash, band=not name.endswith("fixed"))
+    axes.set(ylim=(0, 1.02), ylabel="share of positions", title=f"within {radius:.3g} rad of a centre of the start")
+    over_time(axes, np.array(times))
+    if captured:
         axes.legend(frameon=False, loc="lower right")
     else:
         axes.set_title("no centres: beta is too small")

@@ -62,10 +62,10 @@ def _setting(result: Clustering) -> list[str]:
     line = f"leading eigenvalue of V {number}{times}: for a causal mask, {result.value.configuration}"
     ends = "" if result.reached is None else f"; so at the end of {result.reached:,} of {count(result.seeds, 'start')}"
     lines.append(f"{line}{ends}")
-    return [
-        *lines,
-        f"mean angle to L, the span of its eigenvectors: {result.to_leading[0]:.3g} at 0, {far:.3g} at the end",
-    ]
+    if result.value.multiplicity < result.dim:
+        near = f"{result.to_leading[0]:.3g} at 0, {far:.3g} at the end"
+        lines.append(f"mean angle to L, the span of its eigenvectors: {near}")
+    return lines
 
 
 def _lasting(result: Clustering) -> list[str]:
