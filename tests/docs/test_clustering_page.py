@@ -54,8 +54,16 @@ def test_figures_are_there_and_small():
 
 
 def test_figure_3_is_drawn_from_its_recorded_run(tmp_path):
+    """Texts and places, which hardly depend on a version of matplotlib."""
     own = figures.clustering_consumed(tmp_path)
-    assert own.read_bytes() == (DOCS / "diagnostics" / own.name).read_bytes(), "run docs/diagnostics.py clustering"
+    drawn, shown = (place.read_text(encoding="utf-8") for place in (own, DOCS / "diagnostics" / own.name))
+    texts, places = r">([^<>\s][^<>]*)</text>", r"(?<= d=\")[^\"]*"
+    assert re.findall(texts, drawn) == re.findall(texts, shown), "run python docs/diagnostics.py clustering"
+    numbers = [
+        [float(each) for each in re.findall(r"-?[\d.]+", " ".join(re.findall(places, one)))] for one in (drawn, shown)
+    ]
+    assert len(numbers[0]) > 500
+    assert numbers[0] == pytest.approx(numbers[1], abs=1), "run python docs/diagnostics.py clustering"
 
 
 def test_captured_shares_are_those_of_the_recorded_run():
