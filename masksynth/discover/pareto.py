@@ -72,6 +72,8 @@ class Pareto:
         known, self.steps = ([], 0) if self.journal is None else self.journal.read_front(self.contracts)
         for structure, layers in known:
             self._keep(structure, layers)
+        if self.incumbent.best is None:
+            self.steps = 0  # those of the contracts' own layers are dominated: they are searched again, first
 
     def _find(self) -> None:
         """Search each number of layers at each of the prices, from many layers to few, after the finished steps."""
@@ -111,7 +113,7 @@ class Pareto:
     def _keep(self, structure: Structure, layers: int | None) -> bool:
         """Insert a structure, once the checkers have confirmed it; return whether it is a trade-off."""
         contracts = self._ask(layers)
-        if layers == self.contracts.layers:
+        if self.contracts.layers in (None, layers):  # one mask, safe at any depth, is right without a limit too
             self.incumbent.offer(structure)
         if is_dominated(self.front, measure(structure, contracts)):
             return False

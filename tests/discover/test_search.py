@@ -24,9 +24,10 @@ from masksynth.discover.measure import measure
 from masksynth.discover.meet_demands import meet_demands
 from masksynth.discover.most_pairs import start_plans
 from masksynth.discover.neighbourhood import Neighbourhood, cover_exactly
-from masksynth.discover.pareto import insert
+from masksynth.discover.pareto import Pareto, insert
 from masksynth.discover.read_circuit import read_circuit
 from masksynth.discover.search_job import Start, improve, place, price_of
+from masksynth.discover.search_journal import Journal
 from masksynth.discover.start_circuits import circuit_of_sets, greedy_circuit, product_circuit
 from masksynth.discover.structure import prune
 from masksynth.discover.suggest_sets import suggest_sets
@@ -249,3 +250,14 @@ def test_a_record_without_a_structure_has_all_keys():
     without, found = record(discover(wanted)), record(discover(leave_one_out(n=3), limits=Limits(0)))
     assert without.keys() == found.keys() | {"reason"}
     assert without["positions"] is None
+
+
+@pytest.mark.parametrize(("layers", "finished"), [(None, 20), (None, 19), (3, 7), (3, 8)])
+def test_trade_offs_resumed_at_the_last_steps_have_an_answer(tmp_path, layers, finished):
+    contracts = leave_one_out(n=4, layers=layers)
+    first = Pareto(contracts, Limits(0), journal=Journal(tmp_path)).run()
+    shallow = [(found.structure, found.sizes.layers) for found in first.front if found.sizes.layers in (1, 2)]
+    Journal(tmp_path).write_front(contracts, shallow, finished)
+    resumed = Pareto(contracts, Limits(0), journal=Journal(tmp_path, resume=True)).run()
+    assert shallow
+    assert resumed.best.sizes.cost == first.best.sizes.cost

@@ -12,8 +12,8 @@ from masksynth.errors import InvalidInstance
 from masksynth.mask import Mask
 from masksynth.mask.typing import Float64Array
 
-FARTHEST = 10_000_000.0
-"""Largest |V| times time: c I moves c times as fast as I, so that steps are as many as for a time c times as long."""
+FARTHEST = 1_000_000.0
+"""Largest |V| times time: c I moves c times as fast as I, and needs the steps of a time c times as long."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,7 +101,8 @@ def spectral_norm(matrix: Float64Array) -> float:
 
 
 def _is_diagonal(matrix: Float64Array) -> bool:
-    return matrix.shape[0] == matrix.shape[1] and np.count_nonzero(matrix) == np.count_nonzero(np.diagonal(matrix))
+    rows, columns = matrix.shape
+    return rows == columns and bool(np.count_nonzero(matrix) == np.count_nonzero(np.diagonal(matrix)))
 
 
 def sphere_field(mask: Mask, beta: float, given: Weights) -> Field:

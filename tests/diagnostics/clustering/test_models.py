@@ -138,7 +138,7 @@ def test_masks_side_by_side_with_a_discovered_one(tmp_path):
         (("--model", MINI, "--layer", 1, "--text", TEXT, "--causal", 3), "has 3 positions, and the text 9 tokens"),
         (("--model", "none.safetensors"), "there is no such file"),
         (("--causal", 3, "--window", 4), "1 to 3 positions, got 4"),
-        (("--causal", 3, "--value", "1e200,1,1"), "expected |V| * time <= 10,000,000, got |V| = 1e+200"),
+        (("--causal", 3, "--value", "1e200,1,1"), "expected |V| * time <= 1,000,000, got |V| = 1e+200"),
         (("--causal", 3, "--query", "1"), "--query: expected a dimension of at least 2, got 1"),
         (("--causal", 3, "--length", 4), "--length has no effect"),
         (("--causal", 3, "--batch", 1), "--batch has no effect"),
