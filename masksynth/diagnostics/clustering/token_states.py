@@ -59,9 +59,12 @@ def _states(place: Path, tokenizer: Any, model: Any, text: str, layer: int) -> t
     number = tokens["input_ids"].numel()
     if not number or not text.strip():
         raise InvalidInstance("the text has no tokens", "", "give a longer text", str(place))
-    if number > tokenizer.model_max_length:
-        fact = f"the text has {number:,} tokens, and the tokenizer takes at most {tokenizer.model_max_length:,}"
-        raise InvalidInstance(fact, "", "give a shorter text", str(place))
+    # models with rotary positions run beyond those that they were trained with
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or number
+    for most, name in ((tokenizer.model_max_length, "tokenizer"), (positions, "model")):
+        if 0 < most < number:
+            fact = f"the text has {number:,} tokens, and the {name} takes at most {most:,}"
+            raise InvalidInstance(fact, "", "give a shorter text", str(place))
     try:
         with torch.no_grad():
             states = model(**tokens, output_hidden_states=True).hidden_states

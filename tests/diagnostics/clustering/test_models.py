@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -154,19 +155,21 @@ def test_refusals(arguments, fact):
 
 
 @pytest.mark.parametrize(
-    ("text", "broken", "fact"),
+    ("kind", "text", "broken", "fact"),
     [
-        ("", False, "the text has no tokens"),
-        ("a " * 22, False, "does not take 22 tokens"),
-        ("a b", True, "holds no model with a tokenizer"),
+        ("gpt2", "", False, "the text has no tokens"),
+        ("gpt2", "a " * 22, False, "the text has 22 tokens, and the model takes at most 16"),
+        ("llama", "a " * 22, False, "the text has 22 tokens, and the model takes at most 16"),
+        ("gpt2", "a b", True, "holds no model with a tokenizer"),
     ],
 )
-def test_texts_and_weights_that_a_model_cannot_take_are_one_line(tmp_path, text, broken, fact):
+def test_texts_and_weights_that_a_model_cannot_take_are_one_line(tmp_path, kind, text, broken, fact):
     words = Tokenizer(WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
     words.pre_tokenizer = Whitespace()
     transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
-    config = transformers.GPT2Config(vocab_size=3, n_embd=8, n_layer=1, n_head=2, n_positions=16)
-    transformers.GPT2Model(config).save_pretrained(tmp_path)
+    config = copy.deepcopy(CONFIGS[kind])
+    config.max_position_embeddings = 16
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
     if broken:
         (tmp_path / "model.safetensors").write_bytes(b"12345678 no header")
     code, output = run("--model", tmp_path, "--layer", 0, "--text", text)
