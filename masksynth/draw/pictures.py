@@ -161,8 +161,12 @@ def format_of(path: Path) -> str:
     form = path.suffix.lower()[1:]
     if form not in FILE_FORMATS:
         remedy = "name a .svg, .png or .pdf file, or - for SVG on stdout"
-        raise InvalidInstance(f"ends in {path.suffix!r:.40}", "", remedy, str(path))
+        raise InvalidInstance(_ending(path), "", remedy, str(path))
     return form
+
+
+def _ending(path: Path) -> str:
+    return f"ends in {path.suffix!r:.40}" if path.suffix else "has no ending"
 
 
 def check_picture(path: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> Path:
@@ -182,7 +186,7 @@ def check_picture(path: str | Path, force: bool = False, inputs: Iterable[str | 
     """
     target = Path(path)
     if target.suffix.lower()[1:] not in FILE_FORMATS:
-        raise InvalidInstance(f"ends in {target.suffix!r:.40}", "", "name a .svg, .png or .pdf file", str(target))
+        raise InvalidInstance(_ending(target), "", "name a .svg, .png or .pdf file", str(target))
     check_file(target, force, inputs)
     if find_spec("matplotlib") is None:
         raise Unsupported("a picture needs matplotlib; pip install 'masksynth[draw]'")

@@ -9,31 +9,29 @@ from masksynth.terminal import count, plain
 def format_hierarchy(result: Hierarchy) -> list[str]:
     """Return the record as lines of text."""
     attended = "left siblings" if result.causal else "siblings"
-    families = f"{_families(result.families)} of at most {result.largest:,} nodes, depth {result.depth}"
+    families = f"{_families(result.families)} of at most {count(result.largest, 'node')}, depth {result.depth}"
     lines = [
-        f"{plain(result.name)}: {_count(result.positions, 'position')}, {families}",
+        f"{plain(result.name)}: {count(result.positions, 'position')}, {families}",
         f"  positions attend to {attended}, themselves {'included' if result.included else 'excluded'}",
         f"  cost: {_cost(result)}",
     ]
     if result.mask_pairs is not None:
         lost = f"{result.lost_pairs:,} are in blocks that it allows in part, and are lost"
-        lines.append(
-            f"  mask: {_count(result.mask_pairs, 'pair')}; {lost if result.lost_pairs else 'no block is lost'}"
-        )
+        lines.append(f"  mask: {count(result.mask_pairs, 'pair')}; {lost if result.lost_pairs else 'no block is lost'}")
     if result.degenerate:
         lines.append(f"  degenerate: {_families(result.degenerate)} with a child that has nothing to attend to")
     if result.empty_rows:
         listed = ", ".join(map(str, result.first_empty))
         listed += ", ..." if result.empty_rows > len(result.first_empty) else ""
-        lines.append(f"  empty: {_count(result.empty_rows, 'row')} with nothing to attend to ({listed})")
+        lines.append(f"  empty: {count(result.empty_rows, 'row')} with nothing to attend to ({listed})")
     if result.leaking_rows:
-        rows = _count(result.leaking_rows, "row")
+        rows = count(result.leaking_rows, "row")
         lines.append(f"  leak: {rows} weighted by queries of positions to which the row may not attend")
     return lines + [f"  {line}" for line in _divergence(result)]
 
 
 def _cost(result: Hierarchy) -> str:
-    scores = f"{_count(result.tree_pairs, 'score')} instead of {result.flat_pairs:,}"
+    scores = f"{count(result.tree_pairs, 'score')} instead of {result.flat_pairs:,}"
     memory = f"{_bytes(result.tree_bytes)} of float32 scores instead of {_bytes(result.flat_bytes)}"
     return f"{scores}, {_ratio(result.flat_pairs, result.tree_pairs)}; {memory}"
 
@@ -47,7 +45,7 @@ def _divergence(result: Hierarchy) -> list[str]:
     if result.kl_total is None or result.kl_mean is None:
         reason = "infinite: every row-stochastic matrix that is tied on the blocks uses a forbidden pair"
         if result.sightless:
-            rows = _count(result.sightless, "row")
+            rows = count(result.sightless, "row")
             verb = "attends" if result.sightless == 1 else "attend"
             remedy = "the mask gives none" if result.included else "pass --self included"
             reason = f"undefined: {rows} of softmax {verb} to no key ({remedy})"
@@ -76,11 +74,6 @@ def _bytes(size: int) -> str:
 
 def _families(number: int) -> str:
     return "1 family" if number == 1 else f"{number:,} families"
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number with thousands separators, and the noun in the plural unless it is 1."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _nats(value: float, digits: int = 6) -> str:
