@@ -110,7 +110,7 @@ def _work(contracts: Contracts, needed: UInt8Array, edges: int) -> Work:
     hosts = different_hosts(contracts, reads > 0)
     at_tokens = int((~is_query[hosts]).sum())
     elements = int(needed[is_query].any(axis=0).sum())
-    # Any target at a token, also one that is no host, may let it be updated in the layer in which it is read last.
+    # Any target at a token, also one that is not a host, may let it be updated in the layer in which it is read last.
     can_update = bool((sizes[~is_query] > 0).any())
     return Work(len(hosts), at_tokens, int(reads[hosts].sum()), elements, edges, can_update)
 

@@ -181,8 +181,8 @@ def _array(path: str, name: str, axes: tuple[int, ...]) -> Float64Array:
     if not isinstance(found, np.ndarray) or found.ndim not in axes or found.dtype.kind not in "fiu":
         if isinstance(found, np.lib.npyio.NpzFile):
             found.close()
-        what = "matrix" if axes == (2,) else "array (n, d) or (starts, n, d)"
-        raise InvalidInstance(f"is no {what} of real numbers", f"--{name}", "save one with numpy.save", path)
+        what = "a matrix" if axes == (2,) else "an array (n, d) or (starts, n, d)"
+        raise InvalidInstance(f"is not {what} of real numbers", f"--{name}", "save one with numpy.save", path)
     return np.array(found, np.float64)
 
 

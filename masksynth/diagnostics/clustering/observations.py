@@ -22,7 +22,7 @@ from masksynth.mask.typing import AnyArray, BoolArray, Float64Array, Int64Array
 ANGLE = float(np.arccos(0.999))
 """Two positions are in one cluster at an inner product of 0.999 or more, 0.0447 radians."""
 NUMBERS = 2**22
-"""Coordinates of all recorded states of a batch: 32 MB, beside about eight times as much for its steps."""
+"""Coordinates of all recorded states of a batch: 32 MB, in addition to about eight times as much for its steps."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,7 @@ NEED_NOT_OR_SIDE = Statement("open", "", f"{CONJECTURE_1}; {SIDE}")
 ON_A_SIDE = Statement("open", "", f"need not converge to the top eigenvector of V ({V2}); {SIDE}")
 IN_L = Statement("open", "", f"may not gather in one point of L, the top eigenspace of V; {SIDE}")
 REPELLED = Statement("open", "", f"is driven away from what it attends to ({V7})")
-OTHER_VALUES = Statement("open", "", f"V is no positive multiple of I ({PAGE}, Other V)")
+OTHER_VALUES = Statement("open", "", f"V is not a positive multiple of I ({PAGE}, Other V)")
 
 
 def other_value_statement(status: str, law: Law, down: Down) -> Statement:

@@ -39,9 +39,9 @@ class Group:
         The median over seeds of the first time at which half of them are, and stay, within that angle; None where it is
         not reached.
     hemisphere : int or None
-        Where gathering in one point is no theorem unless all that these positions see starts in an open hemisphere (of
-        L, the parts in it, for V other than I): the number of starts that do. None elsewhere, and where that would be
-        too much to compute.
+        Where gathering in one point is not a theorem unless all that these positions see starts in an open hemisphere
+        (of L, the parts in it, for V other than I): the number of starts that do. None elsewhere, and where that
+        would be too much to compute.
     certainty, source, meaning : str
         What is known of their limit: ``theorem``, ``conjecture``, ``open`` or ``refuted``; by whom; in words.
     """

@@ -17,7 +17,7 @@ APART = 1e-9
 
 
 class Top(NamedTuple):
-    """What theorems ask of V beside L, the eigenspace of its largest eigenvalue lambda > 0.
+    """What theorems ask of V outside L, the eigenspace of its largest eigenvalue lambda > 0.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def top_space(value: Float64Array) -> Float64Array:
 
 
 def _top(v: Float64Array) -> tuple[Top, Float64Array]:
-    """Return what V is beside L, and a basis of L.
+    """Return what V is outside L, and a basis of L.
 
     L and its complement are kept and lambda is the largest <V z, z> iff L is the top eigenspace of V + V^T too.
     """
@@ -122,10 +122,10 @@ def _top(v: Float64Array) -> tuple[Top, Float64Array]:
     rest = found[: len(found) - space.shape[1]]
     if number <= APART * scale or (rest >= number - APART * scale).any() or not _kept(v, space, scale):
         return none
-    beside = float(np.linalg.norm(v - number * space @ space.T, 2))
+    outside = float(np.linalg.norm(v - number * space @ space.T, 2))
     positive = symmetric and bool(found[0] >= -EQUAL * scale)
     space = space * np.where(space[np.abs(space).argmax(axis=0), np.arange(space.shape[1])] < 0, -1.0, 1.0)
-    return Top(space.shape[1], symmetric, positive, beside < number - APART * scale), space
+    return Top(space.shape[1], symmetric, positive, outside < number - APART * scale), space
 
 
 def _kept(v: Float64Array, space: Float64Array, scale: float) -> bool:

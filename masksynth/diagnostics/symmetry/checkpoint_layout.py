@@ -88,7 +88,7 @@ def _check_promised(store: Store) -> None:
 
 
 def without_partner(store: Store, layers: tuple[Attention, ...]) -> list[str]:
-    """Return the names of queries of self-attention without keys beside them, and of keys without queries.
+    """Return the names of queries of self-attention without keys of the same layer, and of keys without queries.
 
     Examples
     --------

@@ -81,7 +81,7 @@ def _check_all_parts(files: list[Path], folder: Path) -> None:
     parts = [match for file in files if (match := PART.search(file.name))]
     most = max((int(match[2]) for match in parts), default=0)
     if len(parts) < most:
-        fact = f"{most - len(parts)} of {most} shards are missing, beside {parts[0].string}"
+        fact = f"{most - len(parts)} of {most} shards are missing, found {parts[0].string}"
         raise InvalidInstance(fact, "", "fetch them, or name one shard to see its layers alone", str(folder))
 
 

@@ -31,7 +31,7 @@ SHORTENERS = tuple(
 """Names of what shortens them, beside the queries of a layer."""
 STACKS = "layers of {count} stacks, {names}: medians are over all of them"
 PARTIAL = "shard {part} of {all}: layers in the others are not scored"
-UNPAIRED = "left out: {count} queries without keys beside them, or keys without queries, {first} first"
+UNPAIRED = "left out: {count} queries without keys of their layer, or keys without queries, {first} first"
 FEWER = (
     "{found} layers with attention weights, and config.json gives {name} {all}: "
     "others share these, have none, or are missing"

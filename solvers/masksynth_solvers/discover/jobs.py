@@ -187,9 +187,9 @@ def _layer_floors(contracts: Contracts, reads: int) -> Iterator[list[tuple[int, 
     """Yield for each number of further positions a bound on prices, which grows.
 
     A further position that is never read and that predicts nothing may go. Of the positions that embed one element,
-    those that never read are alike, and one of them suffices, for readers and predictions; a blank that never reads
-    says nothing. So with x further positions, at least x beside the blanks of targets read something, less one for each
-    element that none needs but further positions may embed. By count
+    those that never read are equal, and one of them suffices, for readers and predictions; a blank that never reads
+    says nothing. So with x further positions, at least x besides the blanks of targets read something, less one for
+    each element that none needs but further positions may embed. By count
     ``structure`` each costs a position and a pair. By count ``layer`` it is live when it reads, so it is updated then;
     a blank with a need is updated in the last layer; and if all targets are queries, each needed element is read where
     it is embedded, from a position that is updated in that layer or not.

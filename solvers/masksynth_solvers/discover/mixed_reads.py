@@ -4,7 +4,7 @@ The formula is that of structures with as many further positions (`masksynth_sol
 form. A read is counted only if it is chosen, what is read holds two elements, one of which the reader lacks, and some
 target depends on the reader after the layer; each read that may be counted and is not costs 1.
 
-Fewer positions are no better: a further one may embed an element that some query reads, and be read with it.
+Fewer positions are not better: a further one may embed an element that some query reads, and be read with it.
 """
 
 from __future__ import annotations

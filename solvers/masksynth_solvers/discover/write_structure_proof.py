@@ -119,7 +119,7 @@ def _check_covered(contracts: Contracts) -> None:
     """Raise Unsupported for contracts that the checker of proofs does not cover."""
     refuse_demands(contracts)
     if contracts.same_blanks or len(set(blank_groups(contracts))) < len(contracts.targets):
-        raise Unsupported("proofs do not cover blanks that are alike, or may be shared; leave out the proof")
+        raise Unsupported("proofs do not cover blanks that are interchangeable, or may be shared; leave out the proof")
 
 
 def _needs_layers(contracts: Contracts, reads: int, limits: Limits | None) -> bool:

@@ -1,4 +1,4 @@
-"""Starts that are given: ``--start`` and several ``--text``, through the command; what is refused beside them."""
+"""Starts that are given: ``--start`` and several ``--text``, through the command; what is refused with them."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def test_a_mask_of_a_file_moves_given_points(tmp_path):
 
 
 POINTS = {
-    "flat": (np.ones(3), "is no array (n, d) or (starts, n, d) of real numbers"),
-    "words": (np.array([["a", "b"]]), "is no array (n, d) or (starts, n, d) of real numbers"),
-    "complex": (np.ones((2, 3)) * 1j, "is no array (n, d) or (starts, n, d) of real numbers"),
+    "flat": (np.ones(3), "is not an array (n, d) or (starts, n, d) of real numbers"),
+    "words": (np.array([["a", "b"]]), "is not an array (n, d) or (starts, n, d) of real numbers"),
+    "complex": (np.ones((2, 3)) * 1j, "is not an array (n, d) or (starts, n, d) of real numbers"),
     "empty": (np.ones((0, 3)), "holds no points: shape (0, 3)"),
     "zero": (np.array([[1.0, 0], [0, 0]]), "point 1 is 0 or not finite"),
     "infinite": (np.array([[[1.0, 0]], [[np.inf, 0]]]), "point 0 of start 1 is 0 or not finite"),

@@ -20,7 +20,7 @@ def arrays(names):
 def test_a_folder_without_index_has_all_of_its_shards(tmp_path):
     for part in (1, 3):
         save_file(arrays(NAMES[2 * part - 2 : 2 * part]), tmp_path / f"model-0000{part}-of-00003.safetensors")
-    with pytest.raises(InvalidInstance, match=r"1 of 3 shards are missing, beside model-00001-of-00003.safetensors"):
+    with pytest.raises(InvalidInstance, match=r"1 of 3 shards are missing, found model-00001-of-00003.safetensors"):
         diagnose_weights(tmp_path)
     found = diagnose_weights(tmp_path / "model-00003-of-00003.safetensors")
     assert found.notes == ("shard 3 of 3: layers in the others are not scored",)
@@ -46,7 +46,8 @@ def test_queries_without_keys_are_noted():
     found = diagnose_weights(arrays(NAMES[:5]))
     assert len(found.layers) == 2
     assert found.notes == (
-        "left out: 1 queries without keys beside them, or keys without queries, h.2.attention.self.query.weight first",
+        "left out: 1 queries without keys of their layer, or keys without queries, "
+        "h.2.attention.self.query.weight first",
     )
     cross = arrays([*NAMES, "h.0.crossattention.self.query.weight"])
     assert diagnose_weights(cross).notes == ()

@@ -41,7 +41,7 @@ Price = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 class ClaimedSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part: there is no circuit of this many gates, or no structure with these hubs and at most this many reads.
 
-    With a mask per layer ``further`` stands for hubs: the number of positions beside elements and blanks, which is 0.
+    With a mask per layer ``further`` replaces hubs: the number of positions besides elements and blanks, here 0.
     """
 
     folder: str

@@ -84,7 +84,7 @@ def read_contract_sets(path: Path) -> ContractSets:
     Raises
     ------
     InvalidInstance
-        If it is no such document, or has what proofs do not cover: demands, blanks that are alike, many elements.
+        If it is no such document, or has what proofs do not cover: demands, interchangeable blanks, many elements.
     """
     try:
         document = json.loads(read_bytes(path).decode("utf-8"), parse_float=Fraction, parse_constant=_refuse)
@@ -103,7 +103,7 @@ def _sets_of(document: dict[str, Any]) -> ContractSets:
     if any(document.get("demand", {}).values()) or document.get("demand", {}).get("hops") == 0:
         raise ValueError("proofs do not cover demands")
     if document.get("blanks", "own") == "same":
-        raise ValueError("proofs do not cover blanks that are alike")
+        raise ValueError("proofs do not cover interchangeable blanks")
     values = _values(document["elements"])
     number = {_text(value): index for index, value in enumerate(values)}
     if not 0 < len(values) <= MOST_ELEMENTS or len(number) < len(values):

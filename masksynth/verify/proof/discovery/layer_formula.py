@@ -7,7 +7,7 @@ it is certain: an element is in its own context. Some cheapest structure has thi
 - a blank is not read in layer 1, an element does not read in layer L, and what a target hides is not read raw by it;
 - *news*: a read brings an element that the reader lacks; else it can go;
 - *late*: q reads k in layer l < L only if q is read in layer l + 1, or k reads in layer l; else the read can wait for
-  layer l + 1, as nobody sees q meanwhile, and k stays as it is;
+  layer l + 1, as no position sees q meanwhile, and k stays as it is;
 - *greatest*: contracts do not change if two elements are exchanged, and targets with them, or two targets that are
   alike. None of these exchanges makes the word of reads, layer by layer and row by row, greater.
 
